@@ -1,0 +1,79 @@
+"""The vocabulary: everything that can be measured, and which metric names of other tools mean the same.
+
+A signal is declared once. Probes provide it, the engine gates on it, the report plots it, and `across_ranks` says how
+its readings merge when several processes train together.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Reduction = Literal["mean", "sum", "max", "norm", "same"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Something that can be measured at a step.
+
+    `about` says what one reading means; `subject` what its subject names; `across_ranks` how ranks merge.
+    """
+
+    name: str
+    about: str
+    subject: str = ""
+    across_ranks: Reduction = "mean"
+
+
+LOSS = Signal("loss", "value of the scalar given to backward(), one reading for each backward of the step")
+EPOCH_LOSS = Signal("loss/epoch", "mean training loss of one epoch, one reading an epoch")
+VAL_LOSS = Signal("loss/val", "loss on data that is not trained on, one reading an evaluation")
+TRAIN_ACCURACY = Signal("accuracy/train", "share of training predictions that are right, 0 to 1")
+VAL_ACCURACY = Signal("accuracy/val", "share of held-out predictions that are right, 0 to 1")
+GRAD_NORM = Signal("grad_norm", "L2 norm of the unscaled gradient before the step", "parameter; '' is all", "norm")
+WEIGHT_NORM = Signal("weight_norm", "L2 norm of the parameter before the step", "parameter; '' is all", "same")
+UPDATE_RATIO = Signal("update_ratio", "L2 norm of the step's true change over the norm before it", "parameter", "same")
+LR = Signal("lr", "learning rate, on change", "parameter group: '<n>', or '<k>/<n>' in the k-th optimizer", "same")
+CLASS_COUNT = Signal("class_count", "labels of this class seen so far in training", "class", "sum")
+STEP_SECONDS = Signal("step_seconds", "mean wall time of an optimizer step over the epoch, in seconds", "", "max")
+OVERHEAD = Signal("overhead", "share of wall time spent in the tracker, 0 to 1", "", "max")
+METRIC = Signal("metric", "a number the user logged, under its own key", "metric key")
+METRIC_IN_MLFLOW = Signal(
+    "metric/mlflow", "the same, logged with MLflow by the user: it is there already", "metric key"
+)
+
+SIGNALS: dict[str, Signal] = {
+    signal.name: signal
+    for signal in (
+        LOSS, EPOCH_LOSS, VAL_LOSS, TRAIN_ACCURACY, VAL_ACCURACY, GRAD_NORM, WEIGHT_NORM, UPDATE_RATIO, LR,
+        CLASS_COUNT, STEP_SECONDS, OVERHEAD, METRIC, METRIC_IN_MLFLOW,
+    )
+}  # fmt: skip
+
+_HELD_OUT = r"(?:val|valid|validation|eval|evaluation|dev|test)"
+_TRAIN = r"(?:train|training)"
+_ACCURACY = r"(?:acc|accuracy|accuracy_score|top1|top_1|acc1)"
+_MEANINGS: tuple[tuple[re.Pattern[str], Signal], ...] = tuple(
+    (re.compile(pattern), signal)
+    for pattern, signal in (
+        (rf"{_HELD_OUT}_(?:\w+_)?loss|loss_{_HELD_OUT}", VAL_LOSS),
+        (rf"{_HELD_OUT}_{_ACCURACY}|{_ACCURACY}_{_HELD_OUT}|{_ACCURACY}", VAL_ACCURACY),
+        (rf"{_TRAIN}_{_ACCURACY}|{_ACCURACY}_{_TRAIN}", TRAIN_ACCURACY),
+        (rf"(?:{_TRAIN}_)?loss(?:_epoch)?|loss_{_TRAIN}|{_TRAIN}_loss_epoch", EPOCH_LOSS),
+        (r"lr|learning_rate|lr_\w+", LR),
+        (r"grad_norm|gradient_norm|total_grad_norm|global_grad_norm", GRAD_NORM),
+    )
+)
+
+
+def meaning_of(key: str) -> Signal | None:
+    """The signal that a metric key of another tool means (`val_loss`, `eval/loss`, `train_acc`), or None.
+
+    Case and the separators `/ . - _` and space do not matter.
+    """
+    plain = re.sub(r"[/.\-\s]+", "_", key.strip().lower())
+    for pattern, signal in _MEANINGS:
+        if pattern.fullmatch(plain):
+            return signal
+    return None

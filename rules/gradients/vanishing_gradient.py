@@ -1,0 +1,117 @@
+"""A layer that gets almost no gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pydantic import Field, PositiveInt
+
+from ..engine import Finding, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.signals import GRAD_NORM, UPDATE_RATIO
+
+
+class VanishingGradient(Rule):
+    """A weight matrix gets almost none of the gradient that another gets, and hardly changes.
+
+    Both must hold, as optimizers like Adam make up for a small gradient. Gradients are compared per element, as root
+    mean squares, so that large matrices do not stand out; and with the largest, as through saturated layers each is a
+    fixed factor smaller than the next, and their median is lost too.
+
+    ## Why it matters
+    The layer keeps its initial weights: the network trains as if it were frozen random features.
+
+    ## What to try
+    - Use ReLU or GELU instead of sigmoid or tanh in hidden layers, and an initialisation that fits.
+    - Add a residual path or normalisation between this layer and the loss.
+    - Look for a stray detach(), or units that are all dead, behind this layer.
+
+    ## When it is wrong
+    Layers frozen on purpose report no gradient and are not judged, nor are embeddings, whose rare rows are quiet by
+    nature, and fine-tuning. Experts that are never chosen are quiet too. A branch that starts at zero is quiet in its
+    first steps.
+
+    ## References
+    - Glorot & Bengio 2010, Understanding the difficulty of training deep feedforward neural networks.
+    - AUTOTRAINER (Zhang et al. 2021) compares the first layer with the last, at 1e-3; a tenth of that is used here. The
+      absolute bars in use (SageMaker Debugger 1e-7, TheDeepChecker 1e-6, DEFault 1e-4) alarm on any loss of another
+      scale. An update of 1e-5 is DeepDiagnosis's lower bound (Wardat et al. 2022).
+    """
+
+    phases = (Phase.EPOCH, Phase.RUN)
+    severity = Severity.WARNING
+    needs = (GRAD_NORM, UPDATE_RATIO)
+    finite = False
+    profiles = frozenset({"supervised", "regression", "language-model", "autoencoder", "diffusion", "unknown"})
+    explains = ("loss-not-decreasing", "no-better-than-baseline")
+
+    ratio: float = Field(1e-4, gt=0, lt=1)
+    """Share of the largest gradient of a matrix below which a matrix counts as starved."""
+
+    max_update: float = Field(1e-5, gt=0)
+    """Relative change per step below which a matrix counts as unchanged."""
+
+    factor: float = Field(100.0, gt=1)
+    """How many times less than the most changed matrix it must change: at the end of a schedule all change little."""
+
+    window: PositiveInt = 5
+    """How many recent samples give a matrix's level (a median)."""
+
+    min_steps: PositiveInt = 20
+    """Steps before anything is judged: branches that start at zero wake up within them."""
+
+    healthy = {
+        "grad_norm": {"stem.weight": [0.9] * 25, "body.weight": [1.0] * 25, "head.weight": [1.1] * 25},
+        "update_ratio": {"stem.weight": [1e-3] * 25, "body.weight": [1e-3] * 25, "head.weight": [1e-3] * 25},
+    }
+    faulty = {
+        "grad_norm": {"stem.weight": [1e-7] * 25, "body.weight": [1.0] * 25, "head.weight": [1.1] * 25},
+        "update_ratio": {"stem.weight": [1e-10] * 25, "body.weight": [1e-3] * 25, "head.weight": [1e-3] * 25},
+    }
+
+    def check(self, trace: Trace) -> Iterator[Finding]:
+        if trace.step < self.min_steps:
+            raise NotApplicable(f"step {trace.step}; judged from step {self.min_steps} on")
+        shapes = _matrices(trace)
+        levels: dict[str, float] = {}
+        for name, norms in trace.by_subject(GRAD_NORM, self.window).items():
+            recent = norms.last(self.window)
+            known = name in shapes if shapes else not name.endswith("bias")
+            if known and "emb" not in name.lower() and recent.is_finite:
+                levels[name] = recent.median / math.sqrt(shapes.get(name, 1.0))
+        if len(levels) < 3:
+            raise NotApplicable(f"{len(levels)} weight matrices with gradients; 3 are needed to compare")
+        largest = max(levels.values())
+        starved = [name for name, level in levels.items() if level < self.ratio * largest]
+        if not starved:
+            return
+
+        recents = {name: trace.series(UPDATE_RATIO, name).last(self.window) for name in levels}
+        updates = {name: recent.median for name, recent in recents.items() if recent and recent.is_finite}
+        unchanged = min(self.max_update, max(updates.values(), default=0.0) / self.factor)
+
+        for name in starved:
+            if updates.get(name, 1.0) >= unchanged:
+                continue
+            yield Finding(
+                subject=name,
+                message=f"gradient {levels[name]:.1e} (root mean square), {largest:.1e} in the matrix with the most; "
+                f"it changes by {updates[name]:.1e} of its norm a step, {unchanged:.0e} or more is expected",
+                advice=(
+                    "Use ReLU or GELU instead of sigmoid or tanh in hidden layers.",
+                    "Add a residual path or normalisation between this layer and the loss.",
+                    "Look for a stray detach(), or dead units, behind this layer.",
+                ),
+                evidence={"gradient": levels[name], "largest_gradient": largest, "update_ratio": updates[name]},
+            )
+
+
+def _matrices(trace: Trace) -> dict[str, float]:
+    """Number of elements of each parameter of two or more dimensions; empty when shapes are not known."""
+    parameters = trace.facts.get("parameters")
+    found: dict[str, float] = {}
+    for name, about in parameters.items() if isinstance(parameters, dict) else ():
+        shape = about.get("shape") if isinstance(about, dict) else None
+        if isinstance(shape, list) and len(shape) >= 2 and all(isinstance(n, int) and n > 0 for n in shape):
+            found[name] = float(math.prod(n for n in shape if isinstance(n, int)))
+    return found

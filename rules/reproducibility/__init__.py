@@ -1,0 +1,1 @@
+"""Whether a run could be made again."""

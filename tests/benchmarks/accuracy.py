@@ -1,0 +1,66 @@
+"""Measures how often the rules alarm on healthy trainings, and which is loud on which fault.
+
+    python -m tests.benchmarks.accuracy --seeds 3        # real trainings; about one second each
+
+Exits with 1 when a healthy training is found suspicious, or a fault is not found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+
+import torch
+
+from tests.corpus.histories import FAULTY, HEALTHY
+from tracker.rules import Registry, Rule, Settings, Severity, replay
+from tracker.rules.engine import Record
+
+
+def judged(records: list[Record], rules: list[Rule]) -> tuple[str, list[str], list[str]]:
+    """The verdict, the rules that were loud at any judgement (headline first), and the crashed ones."""
+    trace, engine = replay(records, rules=rules)
+    verdict = engine.verdict(trace)
+    loud = [finding.rule for finding in verdict.findings if finding.severity >= Severity.WARNING]
+    loud += [one.rule for one in engine.findings if one.severity >= Severity.WARNING and one.rule not in loud]
+    return verdict.suspicious, loud, [f"{one['rule']}: {one['reason']}" for one in verdict.crashed]
+
+
+def main() -> int:
+    """Trains, judges and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="", help="trainings whose name contains this")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rules = Registry.discover().instances(Settings())
+    start, alarms, suspicious, unknown, runs, missed = time.perf_counter(), Counter[str](), 0, 0, 0, 0
+
+    print("healthy (alarms of WARNING and worse, at any judgement)")
+    for name, train in HEALTHY.items():
+        if options.only not in name:
+            continue
+        for seed in range(options.seeds):
+            verdict, loud, crashed = judged(train(seed), rules)
+            runs, suspicious, unknown = runs + 1, suspicious + (verdict == "true"), unknown + (verdict == "unknown")
+            alarms.update(loud)
+            if loud or crashed or verdict != "false":
+                print(f"  {name}, seed {seed}: {verdict} {loud} {crashed}")
+    print(f"  {runs} runs, {suspicious} suspicious, {unknown} unknown; alarms by rule: {dict(alarms)}\n")
+
+    print("faulty (the headline first)")
+    for name, (train, expected) in FAULTY.items():
+        if options.only not in name:
+            continue
+        for seed in range(options.seeds):
+            verdict, loud, crashed = judged(train(seed), rules)
+            found = verdict == "true" and bool(expected & set(loud))
+            missed += not found
+            print(f"  {'   ' if found else 'NOT'} {name}, seed {seed}: {', '.join(loud) or 'silent'} {crashed or ''}")
+    print(f"  {missed} not found; {time.perf_counter() - start:.0f} s")
+    return int(suspicious > 0 or missed > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
