@@ -1,0 +1,72 @@
+"""Which run is observed: several may be active in one process, nested or in different threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .session import Session
+
+_local = threading.local()
+_all: list[Session] = []
+_lock = threading.Lock()
+
+
+def _forget_in_child() -> None:
+    # A forked child (a data-loader worker, a process pool) is not the run: what it does is nobody's.
+    global _lock
+    _all.clear()
+    _lock = threading.Lock()
+    if in_block():
+        _local.stack = []
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
+
+
+def _stack() -> list[Session]:
+    stack: list[Session] | None = getattr(_local, "stack", None)
+    if stack is None:
+        stack = _local.stack = []
+    return stack
+
+
+def enter(session: Session) -> Session | None:
+    """Makes `session` the innermost run of this thread; returns the run around it."""
+    stack = _stack()
+    outer = stack[-1] if stack else None
+    stack.append(session)
+    with _lock:
+        _all.append(session)
+    return outer
+
+
+def leave(session: Session) -> None:
+    """Ends the activity of `session`."""
+    stack = _stack()
+    if session in stack:
+        stack.remove(session)
+    with _lock:
+        if session in _all:
+            _all.remove(session)
+
+
+def current() -> Session | None:
+    """The innermost run of this thread; in a thread that entered none, the run entered last."""
+    stack: list[Session] | None = getattr(_local, "stack", None)
+    if stack:
+        return stack[-1]
+    return _all[-1] if _all else None
+
+
+def sessions() -> list[Session]:
+    """Every active run, in the order of entry."""
+    return list(_all)
+
+
+def in_block() -> bool:
+    """True when this thread is inside a tracked block."""
+    return bool(getattr(_local, "stack", None))

@@ -1,0 +1,1 @@
+"""One file for each framework or library that a training may be hosted by: translation only."""

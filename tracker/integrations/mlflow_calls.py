@@ -1,0 +1,245 @@
+"""MLflow calls of the user's own: they land in the run, and reach the rules.
+
+Nothing here imports mlflow; it works on the module that user code has imported. While a run is active
+
+- metrics given to `MlflowClient.log_metric` and `log_batch` are read as they pass, whatever API they came through
+  (`mlflow.log_metric(s)`, autologging, a logger of a framework: all end in these two);
+- `mlflow.active_run()` and implicit runs find our run in MLflow, attached at the first need;
+- `mlflow.start_run()` starts the user's own run, which then is the run: ours is given up for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .. import active
+
+if TYPE_CHECKING:
+    from ..rules.engine.records import Json
+    from ..session import Session
+
+STORE_WAIT = 5.0
+"""Seconds user code that asks for the active run waits, at most, for the store."""
+
+_busy = threading.local()
+_lock = threading.Lock()
+_users = 0
+_undo: list[Callable[[], None]] = []
+
+
+class Watcher:
+    """What one run knows of the user's MLflow calls, until it is closed."""
+
+    def __init__(self, session: Session) -> None:
+        """Begins to watch; mlflow must be loaded."""
+        self._session = session
+        self._mlflow = sys.modules["mlflow"]
+        self._fluent = import_module("mlflow.tracking.fluent")
+        self._attached: Any = None
+        self._gave_up = False
+        adopted = session.spec.get("adopt")
+        self.run_ids: set[str] = {adopted} if adopted else set()
+        """MLflow runs that are this run."""
+        _install(self._mlflow, self._fluent)
+
+    def close(self) -> None:
+        """Takes our run from MLflow's stack without closing it: the sidecar does that."""
+        _uninstall()
+        self._detach()
+
+    def observe(self, run_id: Any, metrics: Mapping[str, Any], step: Any) -> None:
+        """Metrics are being logged to an MLflow run; those of this run are taken, before the call is passed on."""
+        if "mlflow-metrics" in self._session.guard.off:
+            return
+        try:
+            if run_id in self.run_ids or run_id == self._session.rundir.state.get("mlflow_run_id"):
+                self.run_ids.add(run_id)
+                plain = {key: value for key, value in metrics.items() if not str(key).startswith("system/")}
+                if plain:
+                    self._session.log(plain, int(step) if step is not None else None, in_mlflow=True)
+        except Exception as error:
+            self._session.guard.fault("mlflow-metrics", error)
+
+    def start_run(self, original: Any, args: Any, kwargs: Any) -> Any:
+        """The user starts a run: unless it is nested in ours, it takes the place of ours."""
+        if kwargs.get("nested") or kwargs.get("parent_run_id"):
+            if kwargs.get("nested"):
+                self.attach()
+            return original(*args, **kwargs)
+        stack = self._stack()
+        if stack and stack[-1] is not self._attached:
+            return original(*args, **kwargs)  # a run of the user's is active: MLflow says what it says
+        self._detach()
+        run = original(*args, **kwargs)
+        with self._session.guard.part("mlflow-adopt"):
+            self._adopt(str(run.info.run_id))
+        return run
+
+    def attach(self) -> None:
+        """Makes our run MLflow's active one, once the store has answered; without it, goes on unattached."""
+        if self._attached is not None or self._gave_up or self._stack():
+            return
+        deadline = time.monotonic() + STORE_WAIT
+        state = self._session.rundir.state
+        while state.get("mlflow_run_id") is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+            state = self._session.rundir.state
+        run_id = state.get("mlflow_run_id")
+        if run_id is None:
+            self._gave_up = True
+            self._session.terminal.warn_once(
+                f"the run was not in MLflow after {STORE_WAIT:g} s ({state.get('store', 'pending')}); calls of mlflow "
+                "that ask for the active run find none. What run.log() is given is kept all the same."
+            )
+            return
+        try:
+            if state.get("tracking_uri") and not self._mlflow.is_tracking_uri_set():
+                self._mlflow.set_tracking_uri(state["tracking_uri"])
+            with _inside(), _randomness_kept():
+                self._attached = self._mlflow.start_run(run_id=run_id)
+            self.run_ids.add(run_id)
+        except Exception as error:
+            self._gave_up = True
+            self._session.guard.fault("mlflow-attach", error)
+
+    def _stack(self) -> list[Any]:
+        return self._fluent._active_run_stack.get()  # type: ignore[no-any-return]
+
+    def _detach(self) -> None:
+        stack = self._stack()
+        if self._attached is not None and stack and stack[-1] is self._attached:
+            stack.pop()
+        self._attached = None
+
+    def _adopt(self, run_id: str) -> None:
+        if run_id not in self.run_ids:
+            self.run_ids.add(run_id)
+            where: dict[str, Json] = {"mlflow_run_id": run_id, "tracking_uri": str(self._mlflow.get_tracking_uri())}
+            self._session.journal.event("adopt", self._session.step, where)
+
+
+def foreign_run() -> str | None:
+    """Id of the MLflow run that user code has active and that is no run of ours yet; None without one."""
+    stacks = getattr(sys.modules.get("mlflow.tracking.fluent"), "_active_run_stack", None)
+    stack = stacks.get() if stacks is not None else []
+    run_id = str(stack[-1].info.run_id) if stack else None
+    return None if any(run_id in watcher.run_ids for watcher in _watchers()) else run_id
+
+
+def _watchers() -> list[Watcher]:
+    return [session.foreign for session in active.sessions() if session.foreign is not None]
+
+
+def _current() -> Watcher | None:
+    """The watcher of the run that a call in this thread belongs to; None for calls that MLflow makes of itself."""
+    session = None if getattr(_busy, "inside", False) else active.current()
+    return session.foreign if session is not None else None
+
+
+def _install(mlflow: Any, fluent: Any) -> None:
+    global _users
+    with _lock:
+        _users += 1
+        if _users > 1:
+            return
+        client = import_module("mlflow.tracking.client").MlflowClient
+        _wrap(client, "log_metric", _log_metric)
+        _wrap(client, "log_batch", _log_batch)
+        for module in (mlflow, fluent):
+            _wrap(module, "start_run", _start_run)
+            _wrap(module, "active_run", _active_run)
+        _wrap(fluent, "_get_or_start_run", _active_run)
+
+
+def _uninstall() -> None:
+    global _users
+    with _lock:
+        _users -= 1
+        while _undo and not _users:
+            _undo.pop()()
+
+
+def _wrap(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    original = getattr(owner, name)
+    wrapper = functools.wraps(original)(make(original))
+    setattr(owner, name, wrapper)
+
+    def restore() -> None:
+        # Someone may have wrapped us in the meantime: taking our wrapper out from under theirs would lose theirs.
+        if getattr(owner, name, None) is wrapper:
+            setattr(owner, name, original)
+
+    _undo.append(restore)
+
+
+def _log_metric(original: Any) -> Any:
+    def observed(client: Any, run_id: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if not getattr(_busy, "inside", False):
+            step = kwargs.get("step", args[1] if len(args) > 1 else None)
+            for watcher in _watchers():
+                watcher.observe(run_id, {key: value}, step)
+        with _inside():
+            return original(client, run_id, key, value, *args, **kwargs)
+
+    return observed
+
+
+def _log_batch(original: Any) -> Any:
+    def observed(client: Any, run_id: Any, *args: Any, **kwargs: Any) -> Any:
+        if not getattr(_busy, "inside", False):
+            for metric in kwargs.get("metrics", args[0] if args else ()) or ():
+                for watcher in _watchers():
+                    watcher.observe(run_id, {metric.key: metric.value}, metric.step)
+        with _inside():
+            return original(client, run_id, *args, **kwargs)
+
+    return observed
+
+
+def _active_run(original: Any) -> Any:
+    """For `active_run` and `_get_or_start_run`: both find our run where there is no other."""
+
+    def observed(*args: Any, **kwargs: Any) -> Any:
+        watcher = _current()
+        if watcher is not None:
+            watcher.attach()
+        return original(*args, **kwargs)
+
+    return observed
+
+
+def _start_run(original: Any) -> Any:
+    def observed(*args: Any, **kwargs: Any) -> Any:
+        watcher = _current()
+        return original(*args, **kwargs) if watcher is None else watcher.start_run(original, args, kwargs)
+
+    return observed
+
+
+@contextmanager
+def _inside() -> Iterator[None]:
+    """Marks calls that MLflow makes of its own methods, so that no number is seen twice."""
+    before = getattr(_busy, "inside", False)
+    _busy.inside = True
+    try:
+        yield
+    finally:
+        _busy.inside = before
+
+
+@contextmanager
+def _randomness_kept() -> Iterator[None]:
+    """MLflow draws from Python's global generator (run names, retries): what we make it do leaves no trace there."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)

@@ -1,0 +1,147 @@
+"""The places where a training is observed, installed while at least one run is active.
+
+================================================  ======================================================================
+torch's global optimizer pre and post step hooks  steps, gradients, weights, learning rates; custom optimizers too
+`torch.autograd.backward`                         the loss; `Tensor.backward` calls it by this name
+`_BaseDataLoaderIter.__next__`                    batches; a wrapper around `__iter__` would delay the base-seed draw
+`GradScaler.scale`                                the loss before it is scaled
+================================================  ======================================================================
+
+Each hook finds the run it belongs to, and does nothing while a model is compiled or traced. The wrappers take and
+return what the wrapped function takes and returns.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from .. import active
+from .loss import note_hooks
+
+_lock = threading.Lock()
+_users = 0
+_undo: list[Callable[[], None]] = []
+
+
+def install() -> None:
+    """Installs the hooks; further calls only count. torch must be loaded."""
+    global _users
+    with _lock:
+        _users += 1
+        if _users == 1:
+            _install_all()
+
+
+def uninstall() -> None:
+    """Undoes one `install`; the last one takes everything away again."""
+    global _users
+    with _lock:
+        _users -= 1
+        if _users == 0:
+            while _undo:
+                _undo.pop()()
+
+
+def _replace(owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+    original = getattr(owner, name)
+    wrapper = functools.wraps(original)(wrap(original))
+    setattr(owner, name, wrapper)
+
+    def restore() -> None:
+        # Someone may have wrapped us in the meantime: taking our wrapper out from under theirs would lose theirs.
+        if getattr(owner, name, None) is wrapper:
+            setattr(owner, name, original)
+
+    _undo.append(restore)
+
+
+def _install_all() -> None:
+    import torch
+    from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+    from torch.utils.data import dataloader
+
+    is_compiling = torch.compiler.is_compiling
+
+    def before_step(optimizer: Any, args: Any, kwargs: Any) -> None:
+        if is_compiling():
+            return
+        training = _owner(optimizer)
+        if training is not None:
+            training.before_step(optimizer)
+
+    def after_step(optimizer: Any, args: Any, kwargs: Any) -> None:
+        if is_compiling():
+            return
+        training = _owner(optimizer)
+        if training is not None:
+            training.after_step(optimizer)
+
+    _undo.append(register_optimizer_step_pre_hook(before_step).remove)
+    _undo.append(register_optimizer_step_post_hook(after_step).remove)
+
+    def backward(original: Any) -> Any:
+        def observed(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+            if not is_compiling():
+                training = _current()
+                if training is not None:
+                    training.before_backward(tensors)
+            return original(tensors, *args, **kwargs)
+
+        return observed
+
+    _replace(torch.autograd, "backward", backward)
+
+    def next_batch(original: Any) -> Any:
+        def observed(iterator: Any) -> Any:
+            batch = original(iterator)
+            training = _current()
+            if training is not None:
+                training.after_batch(iterator)
+            return batch
+
+        return observed
+
+    _replace(dataloader._BaseDataLoaderIter, "__next__", next_batch)
+
+    def scale(original: Any) -> Any:
+        def observed(scaler: Any, outputs: Any) -> Any:
+            scaled = original(scaler, outputs)
+            training = _current()
+            if training is not None:
+                training.after_scale(outputs, scaled)
+            return scaled
+
+        return observed
+
+    _replace(torch.amp.GradScaler, "scale", scale)
+
+    if not hasattr(torch._C._autograd.SavedTensor, "unpack_hook"):
+
+        def enter(original: Any) -> Any:
+            def observed(hooks: Any) -> Any:
+                note_hooks()
+                return original(hooks)
+
+            return observed
+
+        _replace(torch.autograd.graph.saved_tensors_hooks, "__enter__", enter)
+
+
+def _owner(optimizer: Any) -> Any:
+    """The probe of the run an optimizer belongs to: that which was current at its first step, while that run lives."""
+    for session in active.sessions():
+        if session.training is not None and session.training.owns(optimizer):
+            return session.training
+    training = _current()
+    if training is not None:
+        training.adopt(optimizer)
+    return training
+
+
+def _current() -> Any:
+    """The probe of the run that is current here, if any."""
+    session = active.current()
+    return session.training if session is not None else None

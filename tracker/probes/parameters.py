@@ -1,0 +1,133 @@
+"""Gradients, weights and updates of the parameters an optimizer owns."""
+
+from __future__ import annotations
+
+import hashlib
+import weakref
+from collections.abc import Iterable, Sequence
+from types import FrameType
+from typing import Any
+
+import torch
+
+from .frames import objects_in
+
+SNAPSHOT_BYTES = 256 << 20
+"""Most that is copied to measure a step's true update; parameters beyond it are left out."""
+
+DIGEST_BYTES = 64 << 20
+"""Largest model whose weights are digested at each epoch; a larger one is digested at the end only."""
+
+
+def is_real(tensor: torch.Tensor) -> bool:
+    """False for a tensor without values: on the meta device, or a fake one of a tracer."""
+    return not tensor.is_meta and getattr(tensor, "fake_mode", None) is None
+
+
+def names_of(parameters: Iterable[torch.Tensor], frame: FrameType | None) -> dict[int, str]:
+    """Names of parameters, by `id`, as the modules in the running frames call them.
+
+    With several models the variable's name stands in front (`generator.fc.weight`). What no module holds is missing.
+    """
+    wanted = {id(parameter) for parameter in parameters}
+    holders: list[tuple[str, dict[int, str]]] = []
+    for variable, module in objects_in(frame, torch.nn.Module).items():
+        held = {id(p): name for name, p in module.named_parameters() if id(p) in wanted}
+        if held:
+            holders.append((variable, held))
+    # The largest first: a submodule that has a variable of its own must not rename its part of the model.
+    holders.sort(key=lambda holder: -len(holder[1]))
+    chosen: list[tuple[str, dict[int, str]]] = []
+    named: set[int] = set()
+    for variable, held in holders:
+        fresh = {key: name for key, name in held.items() if key not in named}
+        if fresh:
+            chosen.append((variable, fresh))
+            named.update(fresh)
+    if len(chosen) == 1:
+        return chosen[0][1]
+    return {key: f"{variable}.{name}" for variable, held in chosen for key, name in held.items()}
+
+
+def _local(tensor: torch.Tensor) -> torch.Tensor:
+    """The dense part of a tensor that is on this process."""
+    if tensor.is_sparse:
+        return tensor.coalesce()._values()  # one row of an embedding may be there several times
+    to_local = getattr(tensor, "to_local", None)
+    return to_local() if callable(to_local) else tensor
+
+
+def norms(tensors: Sequence[torch.Tensor]) -> list[float]:
+    """L2 norm of each tensor, accumulated in float32 at least; one read-back per device.
+
+    An infinite norm of finite values (an overflow of the squares) is computed again in float64.
+    """
+    result = [0.0] * len(tensors)
+    groups: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    local = [_local(tensor.detach()) for tensor in tensors]
+    for index, tensor in enumerate(local):
+        groups.setdefault((tensor.device, tensor.dtype), []).append(index)
+    with torch.no_grad():
+        for (_, dtype), indices in groups.items():
+            wide = torch.float32 if dtype in (torch.float16, torch.bfloat16) else None
+            found = torch._foreach_norm([local[index] for index in indices], 2, dtype=wide)
+            for index, value in zip(indices, torch.stack([norm.real for norm in found]).tolist(), strict=True):
+                if value == float("inf") and bool(torch.isfinite(local[index]).all()):
+                    value = float(torch.linalg.vector_norm(local[index], dtype=torch.float64))
+                result[index] = value
+    return result
+
+
+def digest(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
+    """Digest of named tensors: name, dtype, shape and bytes of each, in the given order (BLAKE2b, 128 bits)."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for name, tensor in tensors:
+        plain = _local(tensor.detach()).to("cpu").contiguous()
+        hasher.update(f"{name}|{plain.dtype}|{tuple(plain.shape)}|".encode())
+        hasher.update(plain.reshape(-1).view(torch.uint8).numpy().data if plain.numel() else b"")
+    return hasher.hexdigest()
+
+
+class Owned:
+    """The parameters of one optimizer, named; holds none of them alive."""
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        frame: FrameType | None,
+        prefix: str,
+        beside: Sequence[torch.optim.Optimizer] = (),
+    ) -> None:
+        """`beside` are further optimizers: where they train another model, its variable becomes part of each name."""
+        found = [(g, i, p) for g, group in enumerate(optimizer.param_groups) for i, p in enumerate(group["params"])]
+        others = [p for other in beside for group in other.param_groups for p in group["params"]]
+        names = names_of([*(p for _, _, p in found), *others], frame)
+        self._items = [(names.get(id(p), f"{prefix}group{g}.{i}"), weakref.ref(p)) for g, i, p in found]
+
+    def items(self) -> list[tuple[str, torch.Tensor]]:
+        """(name, parameter) of every parameter that still lives, in the optimizer's order."""
+        return [(name, parameter) for name, ref in self._items if (parameter := ref()) is not None]
+
+    def is_whole(self) -> bool:
+        """True while every parameter lives."""
+        return all(ref() is not None for _, ref in self._items)
+
+    def is_real(self) -> bool:
+        """True when every parameter has values."""
+        return all(is_real(parameter) for _, parameter in self.items())
+
+    def holds(self, optimizer: torch.optim.Optimizer) -> bool:
+        """True while the optimizer still has just these parameters."""
+        now = [id(p) for group in optimizer.param_groups for p in group["params"]]
+        return now == [id(ref()) for _, ref in self._items]
+
+    def size(self) -> int:
+        """Bytes of all living parameters."""
+        return sum(p.numel() * p.element_size() for _, p in self.items())
+
+    def describe(self) -> dict[str, Any]:
+        """The fact `parameters`: shape, dtype and whether each is trained."""
+        return {
+            name: {"shape": list(p.shape), "dtype": str(p.dtype).removeprefix("torch."), "trainable": p.requires_grad}
+            for name, p in self.items()
+        }
