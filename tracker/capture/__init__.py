@@ -1,0 +1,1 @@
+"""What a run consists of, captured so that it can be understood and redone: code, environment, data, randomness."""

@@ -1,0 +1,293 @@
+"""Which files the training process opens to read: an audit hook, and wrappers for readers it cannot see.
+
+An audit hook cannot be removed, so this one is small, silent when inactive, never raises and never opens a file.
+Readers written in C++ or Rust (parquet, HDF5, safetensors, OpenCV) open files behind Python's back; where they are
+loaded, their Python entry is wrapped to note the path.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+MAX_PATHS = 10_000
+"""Unique paths kept; a data set of more files is recorded as incomplete."""
+
+_IGNORED_ENDINGS = (".py", ".pyc", ".pyi", ".so", ".pth", ".egg-link", ".dll", ".dylib", "pyvenv.cfg", ".pyx", ".ipynb")
+_IGNORED_STARTS = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/", "/usr/lib/", "/lib/")
+_READ_WRITE = os.O_WRONLY | os.O_RDWR
+
+
+class OpenedFiles:
+    """The unique paths that this process opened to read, in the order of their first opening, outputs left out.
+
+    `start` installs the hook once for the life of the process; `stop` makes it inert. Without locks, since a hook can
+    run inside any other call, in signal handlers and between fork and exec: single dict operations are atomic.
+
+    An input was there before the run. So the first opening of each path asks when the file was last written: one that
+    is not there yet, or that came up since `start`, is made by the run, by whatever writer the hook does not see.
+    """
+
+    def __init__(self, limit: int = MAX_PATHS) -> None:
+        """Collect at most `limit` paths."""
+        self.limit = limit
+        self.active = False
+        self.overflowed = 0
+        """How many openings of further paths were left out once `limit` was reached."""
+        self._read: dict[str, int | None] = {}
+        self._written: dict[str, int | None] = {}
+        self._since = time.time_ns()
+        self._climbing: dict[str, None] = {}
+        self._ignored: tuple[str, ...] = _IGNORED_STARTS
+        self._installed = False
+        self._folders: set[str] = set()
+        stdlib = os.path.dirname(os.__file__)
+        self._stdlib = (stdlib + os.sep, os.path.realpath(stdlib) + os.sep)
+
+    def start(self, ignore: Iterable[str | Path] = ()) -> None:
+        """Begin to collect; files below the directories in `ignore` (our own) are never listed."""
+        self._ignored = (*self._ignored, *(os.path.join(os.path.abspath(path), "") for path in ignore))
+        self._since = time.time_ns()
+        if not self._installed:
+            self._installed = True
+            sys.addaudithook(self._make_hook())
+        self.active = True
+
+    def stop(self) -> None:
+        """Collect no more; what was found stays."""
+        self.active = False
+
+    def paths(self) -> list[str]:
+        """Absolute paths of the inputs: there before the run, read before it wrote them, neither code nor system files.
+
+        Looking for a cache in vain is not taken for a lost file.
+        """
+        return [path for path, written in tuple(self._read.items()) if self._is_input(path, written)]
+
+    def rewritten(self) -> list[str]:
+        """Those of `paths` that were written after they had been read: what was read cannot be known any more."""
+        return [path for path in self.paths() if _last_written(path) != self._read[path]]
+
+    def climbing(self) -> list[str]:
+        """Those of `paths` that were named with `..` in them: they are found from elsewhere only by chance."""
+        return [path for path in self.paths() if path in self._climbing]
+
+    def _is_input(self, path: str, written: int | None) -> bool:
+        if written is None or not self._is_data(path):
+            return False
+        return written < self._since or written > time.time_ns()  # a date in the future says nothing
+
+    def written(self) -> list[str]:
+        """Absolute paths that this process opened to write first: its outputs."""
+        return list(self._written)
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Take paths out again that were opened for the tracker's own purposes."""
+        for path in paths:
+            self._read.pop(path, None)
+
+    def note(self, path: object) -> None:
+        """Add a path that a reader was given; anything that is not the path of a local file is passed over."""
+        try:
+            name = os.fspath(path)  # type: ignore[call-overload]
+        except TypeError:
+            return
+        text = os.fsdecode(name)
+        if "://" not in text:
+            self._add(os.path.abspath(text), self._read)
+
+    def report_children(self, folder: str | Path) -> None:
+        """Have every child that multiprocessing forks from now on write what it read into `folder` when it ends.
+
+        Data-loader workers are such children: a data set is often read in them alone. `children_paths` reads it back.
+        """
+        util: Any = sys.modules.get("multiprocessing.util")
+        place = os.path.abspath(folder)
+        if util is not None and place not in self._folders:
+            self._folders.add(place)
+            self._ignored = (*self._ignored, os.path.join(place, ""))
+            util.register_after_fork(self, functools.partial(_in_child, folder=place))
+
+    def _add(self, path: str, kind: dict[str, int | None]) -> None:
+        if path in self._read or path in self._written:
+            return
+        if len(kind) >= self.limit:
+            self.overflowed += 1
+            return
+        kind[path] = _last_written(path)
+
+    def _make_hook(self) -> Callable[[str, tuple[Any, ...]], None]:
+        # Everything is bound here: at interpreter exit module globals may already be gone.
+        join, getcwd, fsdecode, fspath = os.path.join, os.getcwd, os.fsdecode, os.fspath
+        normal, read, written, add = os.path.normpath, self._read, self._written, self._add
+        climbing = self._climbing
+        endings, both = _IGNORED_ENDINGS, _READ_WRITE
+
+        def hook(event: str, arguments: tuple[Any, ...]) -> None:
+            if event != "open" and event != "sqlite3.connect":
+                return
+            if not self.active:
+                return
+            try:
+                path = arguments[0]
+                if isinstance(path, int):
+                    return  # a descriptor: opened, and seen, under its name before
+                text = path if type(path) is str else fsdecode(fspath(path))
+                if text.endswith(endings) or text.startswith(self._ignored):
+                    return
+                if event == "open":
+                    mode, flags = arguments[1], arguments[2]
+                    # `r+` reads too; `w`, `a` and `x` do not. os.open gives no mode but flags.
+                    writes = "r" not in mode if type(mode) is str else bool(flags & both)
+                elif text == ":memory:" or not text or text.startswith("file:"):
+                    return
+                else:
+                    writes = False
+                if text[0] != "/":
+                    text = join(getcwd(), text)
+                path = normal(text)
+                add(path, written if writes else read)
+                if ".." in text and path in read:
+                    climbing[path] = None
+            except Exception:
+                return  # KeyboardInterrupt is the user's and passes
+
+        return hook
+
+    def _is_data(self, path: str) -> bool:
+        if path.endswith(_IGNORED_ENDINGS) or path.startswith(self._ignored) or ".so." in os.path.basename(path):
+            return False
+        if ".dist-info" + os.sep in path or ".egg-info" + os.sep in path or os.sep + ".git" + os.sep in path:
+            return False
+        if os.path.basename(path).startswith("mlflow.db") or f"{os.sep}mlruns{os.sep}" in path:
+            return False  # the default store of MLflow, which a script's own calls open
+        inside_stdlib = path.startswith(self._stdlib)
+        return not inside_stdlib or "site-packages" in path or "dist-packages" in path
+
+
+def _last_written(path: str, stat: Callable[[str], os.stat_result] = os.stat) -> int | None:
+    try:
+        return stat(path).st_mtime_ns
+    except OSError:
+        return None
+
+
+def _in_child(collector: OpenedFiles, folder: str) -> None:
+    util: Any = sys.modules["multiprocessing.util"]
+    collector._read.clear()  # the parent reports its own
+    # A Finalize of the child runs when its work is done; atexit functions do not run in a forked child.
+    util.Finalize(None, _report, args=(collector, folder), exitpriority=0)
+
+
+def _report(collector: OpenedFiles, folder: str) -> None:
+    try:
+        paths = collector.paths()
+        if paths:
+            name = os.path.join(folder, f"opened-{os.getpid()}.txt")
+            with open(name, "a", encoding="utf-8", errors="surrogateescape") as file:
+                file.write("".join(f"{path}\0" for path in paths))
+    except Exception:
+        return  # a full disk must not change how the user's worker ends
+
+
+def children_paths(folder: str | Path) -> list[str]:
+    """The unique paths that the children reported into `folder`, sorted."""
+    found: set[str] = set()
+    for file in Path(folder).glob("opened-*.txt"):
+        found.update(file.read_text(encoding="utf-8", errors="surrogateescape").split("\0"))
+    return sorted(found - {""})
+
+
+opened = OpenedFiles()
+"""The one collector of this process."""
+
+READERS: dict[str, tuple[str, ...]] = {
+    "pandas": ("read_parquet", "read_feather", "read_orc", "read_hdf"),
+    "pyarrow.parquet": ("read_table", "read_pandas", "ParquetFile.__init__", "ParquetDataset.__init__"),
+    "pyarrow": ("memory_map",),
+    "pyarrow.dataset": ("dataset",),
+    "pyarrow.csv": ("read_csv",),
+    "pyarrow.feather": ("read_table", "read_feather"),
+    "h5py": ("File.__init__",),
+    "safetensors.torch": ("load_file",),
+    "safetensors.numpy": ("load_file",),
+    "cv2": ("imread", "VideoCapture"),
+    "torch": ("from_file",),
+    "torchvision.io": ("read_image", "read_video", "read_file"),
+    "torchaudio": ("load",),
+    "polars": ("read_parquet", "scan_parquet", "read_csv", "scan_csv", "read_ipc"),
+    "lmdb": ("open",),
+    "netCDF4": (),
+    "tensorflow": (),
+    "duckdb": (),
+}
+"""Libraries whose readers the audit hook does not see, with the functions that take the path first."""
+
+
+def watch_readers(collector: OpenedFiles = opened) -> list[str]:
+    """Wrap the readers that are loaded, each once; return the loaded libraries that cannot be wrapped.
+
+    A name that a script imported before this call keeps calling the unwrapped function.
+    """
+    unseen = []
+    for module_name, names in READERS.items():
+        module = sys.modules.get(module_name)
+        if module is None:
+            continue
+        try:
+            wrapped = [_wrap(module, name, collector) for name in names if hasattr(module, name.partition(".")[0])]
+        except Exception:
+            wrapped = []
+        if not any(wrapped):
+            unseen.append(module_name)
+    return unseen
+
+
+def _wrap(module: Any, name: str, collector: OpenedFiles) -> bool:
+    owner_name, _, method = name.partition(".")
+    owner = getattr(module, owner_name) if method else module
+    attribute = method or owner_name
+    original = getattr(owner, attribute)
+    collectors: list[OpenedFiles] | None = getattr(original, "__notes_to__", None)
+    if collectors is not None:
+        if collector not in collectors:
+            collectors.append(collector)
+        return True
+    noted_by = [collector]
+    if isinstance(original, type) or (method and attribute not in vars(owner)):
+        return False  # a class that is replaced would fail isinstance; an inherited method is not this class's
+    position = 1 if method else 0
+
+    @functools.wraps(original)
+    def reader(*args: Any, **kwargs: Any) -> Any:
+        try:
+            given = args[position] if len(args) > position else _path_argument(kwargs)
+            paths = given if isinstance(given, (list, tuple)) else (given,)
+            if not _writes(args[position + 1 :], kwargs):
+                for one in noted_by:
+                    if one.active:
+                        for path in paths:
+                            one.note(path)
+        except Exception:
+            pass  # a path we cannot read is the reader's own business
+        return original(*args, **kwargs)
+
+    reader.__notes_to__ = noted_by  # type: ignore[attr-defined]
+    setattr(owner, attribute, reader)
+    return True
+
+
+def _path_argument(kwargs: dict[str, Any]) -> object:
+    names = ("path", "source", "where", "filename", "name", "path_or_buf", "path_or_paths", "uri")
+    return next((kwargs[name] for name in names if name in kwargs), None)
+
+
+def _writes(further: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a mode argument (`h5py.File(name, "w")`) says that the file is an output."""
+    mode = kwargs.get("mode", further[0] if further else None)
+    return isinstance(mode, str) and mode in ("w", "x", "w-", "a")

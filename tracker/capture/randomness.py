@@ -1,0 +1,137 @@
+"""Which generators a script seeded, and with what, judged from two stored states; what a re-run cannot repeat.
+
+Arithmetic on `RandomState` values: no generator is read or touched, so it works in the sidecar process as well.
+"""
+
+from __future__ import annotations
+
+import base64
+import random
+import struct
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .captured import Captured, Gap
+from .random_state import RandomState, capture_at_import, restore
+from .seeds import SeedOrigin, numpy_origin, python_origin
+
+if TYPE_CHECKING:
+    from ..rules.engine.records import Json
+
+__all__ = ["RandomState", "capture_at_import", "capture_randomness", "restore", "seeded_facts"]
+
+PART = "randomness"
+DRAWN_BEFORE = "random had been drawn from before the tracker was imported, from an unknown seed"
+
+_LARGEST_GIVEN_SEED = 1 << 32
+"""torch seeds itself with 64 random bits; fewer than 33 of them come by chance once in 2**32 runs."""
+
+_UNSEEDED_CUDA = 67280421310721  # c10::detail::default_rng_seed_val, before anything seeded a CUDA generator
+
+
+def seeded_facts(at_import: RandomState, at_entry: RandomState, max_generations: int = 4) -> dict[str, Json]:
+    """Which generators the script seeded, and with which number: True, False, or None where it cannot be known.
+
+    `max_generations` bounds how many blocks of 624 draws are undone to find a Mersenne Twister's seed (about 0.5 ms
+    each): small inside the training, generous outside of it. A generator that is not loaded is None.
+    """
+    python = _python_seeded(at_import, at_entry, max_generations)
+    numpy = _numpy_seeded(at_entry, max_generations)
+    torch = _torch_seeded(at_import, at_entry)
+    known: dict[str, Json] = {}
+    for name, origin in (("python", python), ("numpy", numpy), ("torch", torch)):
+        known[f"{name}_seeded"] = origin.seeded
+        # A number of more than 128 bits is the hash of a string given as seed: of no use to a reader.
+        short = origin.seed is not None and origin.seed.bit_length() <= 128
+        known[f"{name}_seed"] = str(origin.seed) if short else None
+    known.update(
+        hash_seed=at_entry.hash_seed,
+        hash_fixed=not at_entry.hash_randomization or (at_entry.hash_seed or "random") != "random",
+        state_captured=not at_entry.failed and at_entry.python is not None,
+        digests=dict(at_entry.digests()),
+    )
+    return known
+
+
+def _words(stored: Mapping[str, Any] | None) -> tuple[int, ...]:
+    """The 624 words of Python's state, without the position."""
+    data = base64.b64decode(stored["words"]) if stored else b""
+    return struct.unpack(f"<{len(data) // 4}I", data)[:-1]
+
+
+def _python_seeded(at_import: RandomState, at_entry: RandomState, max_generations: int) -> SeedOrigin:
+    words, before = _words(at_entry.python), _words(at_import.python)
+    origin = python_origin(words, max_generations)
+    if origin.seeded is not None:
+        return origin
+    # Neither a seed nor fresh entropy: perhaps the state at the import, further on by draws alone.
+    if _is_further_on(before, words, max_generations):
+        return python_origin(before, 0)
+    return SeedOrigin(None)
+
+
+def _is_further_on(before: tuple[int, ...], words: tuple[int, ...], max_generations: int) -> bool:
+    if not before:
+        return False
+    private = random.Random()  # of our own: the script's generator is not touched
+    private.setstate((3, (*before, 624), None))
+    for _ in range(max_generations + 1):
+        if private.getstate()[1][:-1] == words:
+            return True
+        private.getrandbits(32 * 624)
+    return False
+
+
+def _numpy_seeded(at_entry: RandomState, max_generations: int) -> SeedOrigin:
+    stored = at_entry.numpy
+    if stored is None:
+        return SeedOrigin(None)
+    if stored.get("entropy") is not None:
+        return SeedOrigin(False)
+    state: Any = stored["state"]
+    if not isinstance(state, dict) or state.get("bit_generator") != "MT19937":
+        return SeedOrigin(None)
+    data = base64.b64decode(state["state"]["key"]["array"])
+    return numpy_origin(struct.unpack(f"<{len(data) // 4}I", data), max_generations)
+
+
+def _torch_seeded(at_import: RandomState, at_entry: RandomState) -> SeedOrigin:
+    if at_entry.torch is None:
+        return SeedOrigin(None)
+    seed = int(str(at_entry.torch["seed"]))
+    if seed == _UNSEEDED_CUDA:
+        return SeedOrigin(False)
+    if 0 <= seed < _LARGEST_GIVEN_SEED:
+        return SeedOrigin(True, seed)
+    if at_import.torch is not None and at_import.torch["seed"] == at_entry.torch["seed"]:
+        return SeedOrigin(False)
+    # A large number: torch's own at its import, `torch.seed()`, or a large seed of the script.
+    return SeedOrigin(None, seed)
+
+
+def capture_randomness(at_import: RandomState, at_entry: RandomState, max_generations: int = 4) -> Captured:
+    """The facts of `seeded_facts`, with what a re-run cannot repeat as gaps (advisory where a state was kept)."""
+    facts = seeded_facts(at_import, at_entry, max_generations)
+    gaps: list[Gap] = []
+    for name in at_entry.failed:
+        gaps.append(Gap(PART, f"the state of {name}'s generator could not be read", f"seed {name} in the script"))
+    before = _words(at_import.python)
+    if before and facts["python_seeded"] is not True and python_origin(before, 0).seeded is None:
+        gaps.append(
+            Gap(
+                PART,
+                DRAWN_BEFORE,
+                "call random.seed(...) first, import the tracker earlier, or start with 'tracker run'",
+                blocking=False,
+            )
+        )
+    if not facts["hash_fixed"]:
+        gaps.append(
+            Gap(
+                PART,
+                "string hashes are random in this process, so the order of sets of strings cannot be repeated",
+                "set PYTHONHASHSEED, or start with 'tracker run', which does",
+                blocking=False,
+            )
+        )
+    return Captured(facts=facts, gaps=gaps)
