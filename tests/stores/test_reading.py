@@ -1,0 +1,110 @@
+"""Reading runs from a real store: ours are read in the sidecar's tests, these are of plain MLflow code."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tracker.errors import StoreError
+from tracker.rules.engine.records import Reading
+from tracker.stores import open_store
+from tracker.stores.view import TAG, save_view
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="module")
+def client(uri: str) -> MlflowClient:
+    return MlflowClient(uri)
+
+
+@pytest.fixture(scope="module")
+def plain_run(client: MlflowClient, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run that knows nothing of the tracker."""
+    where = tmp_path_factory.mktemp("artifacts")
+    run_id = str(client.create_run(client.create_experiment("plain", where.as_uri()), run_name="old").info.run_id)
+    for step, value in enumerate([0.5, math.nan, math.inf]):
+        client.log_metric(run_id, "val_loss", value, timestamp=1000 * (step + 1), step=step)
+    client.log_metric(run_id, "acc", 0.25, timestamp=1500, step=0)
+    client.log_metric(run_id, "system/cpu", 1.0, timestamp=1500, step=0)
+    client.log_param(run_id, "lr", "0.1")
+    return run_id
+
+
+def test_metrics_of_a_plain_run_are_readings_in_the_order_of_time(uri: str, plain_run: str) -> None:
+    found = list(open_store(uri).records(plain_run))
+    records = [record for _, record in found if isinstance(record, Reading)]
+
+    assert [moment for moment, _ in found] == [1.0, 1.5, 2.0, 3.0]
+    assert [record.subject for record in records] == ["val_loss", "acc", "val_loss", "val_loss"]
+    assert {record.signal for record in records} == {"metric"}
+    assert math.isnan(records[2].value)
+    assert records[3].value == math.inf
+
+
+def test_a_run_is_described(uri: str, plain_run: str) -> None:
+    info = open_store(uri).find(plain_run)
+
+    assert (info.name, info.experiment, info.status, info.is_ours) == ("old", "plain", "RUNNING", False)
+    assert open_store(uri).params(plain_run) == {"lr": "0.1"}
+
+
+def test_tags_metrics_and_files_can_be_added(uri: str, plain_run: str, tmp_path: Path) -> None:
+    store = open_store(uri)
+    store.set_tags(plain_run, {"suspicious": "true"})
+    store.set_metrics(plain_run, {"rules/fired": 2})
+    (tmp_path / "a.txt").write_text("hello")
+    store.add_artifact(plain_run, tmp_path / "a.txt", "notes")
+    copied = store.artifacts_to(plain_run, "notes", tmp_path / "out")
+
+    assert store.tags(plain_run)["suspicious"] == "true"
+    assert (copied / "a.txt").read_text() == "hello"
+    assert any(record.subject == "rules/fired" for _, record in store.records(plain_run) if isinstance(record, Reading))
+
+
+def test_an_unknown_run_is_named_with_the_nearest_one(uri: str, plain_run: str) -> None:
+    wrong = plain_run[:-1] + ("0" if plain_run[-1] != "0" else "1")
+
+    with pytest.raises(StoreError, match=rf"Did you mean {plain_run} \(old\)"):
+        open_store(uri).find(wrong)
+    with pytest.raises(StoreError, match="The latest runs there are"):
+        open_store(uri).find("nothing-like-it")
+    with pytest.raises(StoreError, match="Did you mean 'plain'"):
+        open_store(uri).runs("plian")
+
+
+def test_a_missing_artifact_is_an_error_that_says_what_to_do(uri: str, plain_run: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="tracker sync"):
+        open_store(uri).artifacts_to(plain_run, "capture", tmp_path)
+
+
+def test_opening_a_store_to_read_makes_none(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no database at"):
+        open_store(None, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dead_server_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    with pytest.raises(StoreError, match=r"http://127\.0\.0\.1:9 does not answer"):
+        open_store("http://127.0.0.1:9")
+
+
+def test_a_view_is_made_once_and_never_changed(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = client.create_experiment("views")
+    monkeypatch.setenv("TRACKER_NO_VIEW", "1")
+    off = save_view(client, number)
+    monkeypatch.delenv("TRACKER_NO_VIEW")
+    first = save_view(client, number)
+    client.set_experiment_tag(number, TAG, "theirs")
+
+    assert (off, first, save_view(client, number)) == (False, True, False)
+    assert client.get_experiment(number).tags[TAG] == "theirs"

@@ -1,0 +1,182 @@
+"""What the sidecar captures itself: code at once, then packages and hardware, and the data when the run has ended.
+
+Each part is imported only when it runs, and a part that fails becomes a named gap: the upload goes on without it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..capture.captured import Captured, Gap, guarded
+from ..rundir import PROCESS, RunDir
+
+_OF_THE_SPEC = (
+    "schema", "id", "name", "cwd", "script", "argv", "orig_argv", "executable", "started", "params", "settings",
+    "index", "sys_path", "reproduce_of",
+)  # fmt: skip
+
+OWN_FILES = ("mlflow.db", "mlflow.db-journal", "mlflow.db-wal", "mlflow.db-shm", "mlruns", "mlartifacts")
+"""Below the folder of the run: what MLflow writes there is no code of the user's."""
+
+
+def _settings(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    settings = spec.get("settings") or {}
+    capture = settings.get("capture") if isinstance(settings, Mapping) else None
+    return capture if isinstance(capture, Mapping) else {}
+
+
+def _paths(names: object) -> list[Path]:
+    return [Path(name) for name in names if isinstance(name, str) and name] if isinstance(names, list) else []
+
+
+def _code(rundir: RunDir, spec: Mapping[str, Any], process: Mapping[str, Any]) -> Captured:
+    from ..capture.code import CodeLimits, capture_code
+
+    chosen = _settings(spec)
+    limits = CodeLimits(**{name: chosen[name] for name in ("max_file_mb", "max_total_mb") if name in chosen})
+    cwd = Path(spec["cwd"])
+    script = Path(spec["script"]) if spec.get("script") else None
+    return capture_code(
+        script.parent if script is not None and script.parent.is_dir() else cwd,
+        rundir.capture,
+        limits,
+        script=script,
+        loaded_files=_paths(process.get("loaded_files")),
+        exclude=[*(cwd / name for name in OWN_FILES), rundir.path],
+        cwd=cwd,
+    )
+
+
+def _packages(rundir: RunDir, spec: Mapping[str, Any], process: Mapping[str, Any], root: Path | None) -> Captured:
+    from ..capture.packages import capture_packages
+
+    return capture_packages(
+        rundir.capture,
+        [str(entry) for entry in spec.get("sys_path") or ()],
+        process=_environment(process),
+        project=root,
+        loaded_files=_paths(process.get("loaded_files")),
+    )
+
+
+def _environment(process: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of the training process at entry, completed by those known at the end: torch may have come later."""
+    at_entry, at_end = process.get("environment") or {}, process.get("environment_at_end") or {}
+    return {**at_entry, **{name: value for name, value in at_end.items() if not at_entry.get(name)}}
+
+
+def _data(rundir: RunDir, spec: Mapping[str, Any], process: Mapping[str, Any], root: Path | None) -> Captured:
+    from ..capture.data import digest_files
+    from ..capture.inputs import keep_inputs
+    from ..capture.opened import children_paths
+
+    captured = digest_files(
+        [*_paths(process.get("opened")), *map(Path, children_paths(rundir.path / "opened"))],
+        rundir.capture,
+        sys_path=[str(entry) for entry in spec.get("sys_path") or ()],
+        root=root,
+        unseen_readers=[str(name) for name in process.get("unseen_readers") or ()],
+        overflowed=int(process.get("opened_overflow") or 0),
+    )
+    captured.add(
+        keep_inputs(
+            rundir.capture,
+            root,
+            loaded_files=_paths(process.get("loaded_files")),
+            rewritten=process.get("rewritten") or (),
+            climbing=process.get("climbing") or (),
+        )
+    )
+    return captured
+
+
+def _root(facts: Mapping[str, Any]) -> Path | None:
+    root = facts.get("root")
+    return Path(root) if isinstance(root, str) else None
+
+
+def _as_json(gaps: Sequence[Gap]) -> list[dict[str, Any]]:
+    return [
+        {"part": gap.part, "what": gap.what, "fix": gap.fix, "blocking": gap.blocking} for gap in dict.fromkeys(gaps)
+    ]
+
+
+def capture_at_start(
+    rundir: RunDir,
+    spec: Mapping[str, Any],
+    late_by: float | None = None,
+    after_code: Callable[[], object] | None = None,
+) -> dict[str, Any]:
+    """Captures code, packages and hardware; returns `{"code": facts, "environment": facts, "gaps": [...]}`.
+
+    `late_by` says how many seconds after the end of the run this is done, when no sidecar lived to do it in time;
+    `after_code` is called between the code and the rest.
+    """
+    process = rundir.read_json(PROCESS)
+    chosen = _settings(spec)
+    code, gaps = Captured(), []
+    if chosen.get("code", True):
+        code = guarded("code", _code, rundir, spec, process)
+        if late_by is not None:
+            gaps.append(
+                Gap("code", f"the code was captured {late_by:.0f} s after the run had ended", "run it again", True)
+            )
+    else:
+        gaps.append(Gap("code", "the code was not captured: capture.code is false", "set capture.code = true", True))
+    if after_code is not None:
+        after_code()
+    packages = guarded("environment", _packages, rundir, spec, process, _root(code.facts))
+    return {
+        "code": code.facts,
+        "environment": {name: packages.facts[name] for name in ("digest", "packages") if name in packages.facts},
+        "gaps": _as_json([*code.gaps, *packages.gaps, *gaps]),
+        "torch_seen": bool(_environment(process).get("torch")),
+    }
+
+
+def capture_at_end(rundir: RunDir, spec: Mapping[str, Any], at_start: Mapping[str, Any]) -> dict[str, Any]:
+    """Captures what is known only now: the data, and what the training process wrote of itself. Same form as above."""
+    process = rundir.read_json(PROCESS)
+    root = _root(at_start.get("code") or {})
+    environment, gaps = at_start.get("environment") or {}, list(at_start.get("gaps") or ())
+    if _environment(process).get("torch") and not at_start.get("torch_seen"):
+        packages = guarded("environment", _packages, rundir, spec, process, root)
+        environment = packages.facts or environment
+        gaps = [gap for gap in gaps if gap.get("part") != "environment"] + _as_json(packages.gaps)
+    data = Captured()
+    if _settings(spec).get("data", True):
+        data = guarded("data", _data, rundir, spec, process, root)
+        gaps += _as_json(data.gaps)
+    else:
+        gaps += _as_json([Gap("data", "the data was not captured: capture.data is false", "set capture.data = true")])
+    if process and "randomness_at_end" not in process:
+        what = "the process died before it could say which files it read after its last epoch"
+        gaps += _as_json([Gap("data", what, "compare data.json with what the script reads", False)])
+    gaps += [gap for gap in process.get("gaps") or () if isinstance(gap, dict) and gap not in gaps]
+    if not process:
+        lost = Gap("randomness", "the training process left no account of itself", "run it again", True)
+        gaps += _as_json([lost])
+    at_end = {name: process[name] for name in ("randomness_at_end", "switches_changed") if name in process}
+    parts = {
+        "randomness": {**(process.get("randomness") or {}), **at_end},
+        "hyperparameters": process.get("params"),
+        "class_weights": process.get("class_weights"),
+    }
+    for name, content in parts.items():
+        if content:
+            (rundir.capture / f"{name}.json").write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")
+    (rundir.capture / "run.json").write_text(json.dumps(_account(spec), indent=1), encoding="utf-8")
+    return {"code": at_start.get("code") or {}, "environment": environment, "data": data.facts, "gaps": gaps}
+
+
+def _account(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the spec a later re-run needs. No tags, no tracking URI: it may hold a password; arguments redacted."""
+    from ..capture.environment import redact_arguments
+
+    account = {name: spec.get(name) for name in _OF_THE_SPEC}
+    for name in ("argv", "orig_argv"):
+        account[name] = redact_arguments([str(argument) for argument in spec.get(name) or ()])[0]
+    return account

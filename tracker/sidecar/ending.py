@@ -1,0 +1,148 @@
+"""The end of a run: how it ended, what the rules said, how far it could be done again."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..rules.engine.records import Event, Json
+from ..rundir import RunDir
+from ..stores.keys import Keys
+from . import wording
+
+LOST = "lost: the process died without a word (kill -9, out of memory or power)"
+_STATUSES = ("FINISHED", "FAILED", "KILLED")
+_WORST = {"info": 0, "warning": 1, "error": 2, "fatal": 3}
+_GRADES = ("R0", "R1", "R2", "R3", "R4", "R5")
+
+UNKNOWN: dict[str, Json] = {
+    "suspicious": "unknown",
+    "findings": [],
+    "skipped": [],
+    "crashed": [],
+    "why": "the run ended before it was judged",
+}
+
+
+def status_of(end: Event | None, end_signal: int) -> tuple[str, str]:
+    """MLflow's status and a sentence on how the run ended.
+
+    A run that said how it ended has that status. One that a signal ended is KILLED. One that died without a word is
+    FAILED, as nobody asked for its end; the tag `tracker.ended` then begins with `lost`.
+    """
+    if end is not None:
+        status = str(end.data.get("status", "FINISHED"))
+        return (status if status in _STATUSES else "FAILED"), str(end.data.get("reason") or "")
+    if end_signal:
+        try:
+            name = signal.Signals(end_signal).name
+        except ValueError:
+            name = f"signal {end_signal}"
+        return "KILLED", f"killed by {name}"
+    return "FAILED", LOST
+
+
+def first_tags(spec: Mapping[str, Any], captured: Mapping[str, Any], version: str, adopted: bool) -> dict[str, str]:
+    """The tags a run has from the beginning. In a run that user code made, what MLflow's own tags say is theirs."""
+    code, environment = captured.get("code") or {}, captured.get("environment") or {}
+    tags = {
+        "tracker.id": spec["id"],
+        "tracker.version": version,
+        "suspicious": "unknown",
+        "reproducible": "unknown",
+        "code.tree": code.get("tree"),
+        "code.dirty": None if code.get("dirty") is None else str(bool(code["dirty"])).lower(),
+        "env.digest": str(environment.get("digest") or "")[:16],
+        "repro.of": spec.get("reproduce_of"),
+    }
+    if not adopted:
+        argv = spec.get("argv") or [""]
+        tags |= {
+            "mlflow.source.name": str(spec.get("script") or argv[0] or "<interactive>"),
+            "mlflow.source.type": "NOTEBOOK" if "ipykernel" in str(argv[0]) else "LOCAL",
+            "mlflow.source.git.commit": code.get("commit"),
+            "mlflow.source.git.branch": code.get("branch"),
+            "mlflow.user": _user(),
+        }
+    own = {key: str(text) for key, text in tags.items() if text}
+    keys = Keys()
+    theirs = {keys[str(key)]: str(text) for key, text in (spec.get("tags") or {}).items()}
+    # What MLflow says of a run the user may say better; by what we say of it runs are found and filtered.
+    return {**own, **{f"user.{key}" if is_ours(key) else key: text for key, text in theirs.items()}}
+
+
+def is_ours(key: str) -> bool:
+    """True for a tag that holds our verdict or our account of a run: a user's tag of that name becomes `user.<name>`."""
+    return key in ("suspicious", "reproducible") or key.startswith(("tracker.", "rules.", "repro.", "code.", "env."))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user id without a name, as in many containers
+        return ""
+
+
+def _all(verdict: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Every finding, consequences included, headline first."""
+    for finding in verdict.get("findings") or ():
+        yield finding
+        yield from finding.get("consequences") or ()
+
+
+def fired(verdict: Mapping[str, Any]) -> list[str]:
+    """Ids of the rules that fired, headline first, consequences included."""
+    return list(dict.fromkeys(str(finding.get("rule")) for finding in _all(verdict)))
+
+
+def last_tags(verdict: Mapping[str, Any], proof: Mapping[str, Any], how: str) -> dict[str, str]:
+    """The tags that hold the verdict."""
+    names = fired(verdict)
+    tags = {
+        "suspicious": str(verdict.get("suspicious", "unknown")),
+        "reproducible": str(proof["reproducible"]),
+        "rules.fired": f"|{'|'.join(names)}|" if names else "",
+        "rules.config": str(verdict.get("settings_digest") or ""),
+        "rules.engine": str(verdict.get("engine_version") or ""),
+        "repro.grade": str(proof["grade"]),
+        "repro.scope": str(proof.get("scope") or ""),
+        "tracker.ended": how,
+    }
+    return {key: text for key, text in tags.items() if text or key == "rules.fired"}
+
+
+def last_metrics(verdict: Mapping[str, Any], proof: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics for sorting: how many rules fired, the worst severity (0 for none, 1 info to 4 fatal), the grade."""
+    severities = [finding.get("severity") for finding in _all(verdict)]
+    grade = str(proof["grade"])[:2]
+    return {
+        "rules/fired": float(len(fired(verdict))),
+        "rules/worst": float(max((_WORST.get(str(severity), 0) + 1 for severity in severities), default=0)),
+        "repro/grade": float(_GRADES.index(grade)) if grade in _GRADES else 0.0,
+    }
+
+
+def write_artifacts(
+    rundir: RunDir, verdict: Mapping[str, Any], proof: Mapping[str, Any], run_id: str, params: Mapping[str, Any]
+) -> list[Path]:
+    """Writes findings, grade and parameters into the run's folder; returns the files to upload."""
+    machine = {
+        **verdict,
+        "run_id": run_id,
+        "tracker_id": rundir.spec.get("id"),
+        "reproducible": proof["reproducible"],
+        "grade": proof["grade"],
+    }
+    contents = {"findings.json": machine, "reproducibility.json": proof, "params.json": params}
+    paths = []
+    for name, content in contents.items():
+        path = rundir.path / name
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=str), "utf-8", "backslashreplace")
+        paths.append(path)
+    page = rundir.path / "findings.md"
+    page.write_text(wording.findings_page(verdict), "utf-8", "backslashreplace")
+    return [*paths, page]

@@ -1,0 +1,352 @@
+"""The life of a sidecar: capture, connect, feed MLflow from the journal until the run has ended, close the run.
+
+It may be killed at any point and started again, by `tracker sync` for one: the run is found by its own id, what was
+uploaded is passed over or stored again as the same, and nothing is there twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..journal import JournalError
+from ..rundir import ALIVE, RunDir
+from . import ending, wording
+from .capturing import capture_at_end, capture_at_start
+from .feed import File, Param, Point, Tag
+from .proof import prove_restorable
+from .reading import Follower, other_processes, replayed_verdict
+
+if TYPE_CHECKING:
+    from ..stores.mlflow_writer import RunWriter
+
+POLL = 0.3
+"""Seconds between two looks into the journal."""
+HEARTBEAT = 30.0
+"""Seconds between two values of the tag `tracker.heartbeat`: a RUNNING run with an old one is stale."""
+PATIENCE = 30.0
+"""Seconds for which a store that does not answer is tried once the run has ended."""
+FIRST_RETRY, LAST_RETRY = 1.0, 30.0
+BIRTH = 15.0
+"""Seconds in which a run that holds no lock yet counts as alive: its process is just starting."""
+
+
+class Upload:
+    """Brings one run into its store. The holder of the folder's `sidecar.lock` makes one."""
+
+    def __init__(
+        self, rundir: RunDir, patience: float = PATIENCE, after_code: Callable[[], object] | None = None
+    ) -> None:
+        self.rundir = rundir
+        self.spec = rundir.spec
+        self.cwd = Path(self.spec.get("cwd") or "/")
+        self.patience = patience
+        self._after_code = after_code
+        self.writer: RunWriter | None = None
+        self._follower: Follower | None = None
+        self._finished_reading = False
+        self._captured: dict[str, Any] = {}
+        self._beat = 0.0
+        self._faults: dict[str, str] = {}
+        self._delay, self._next_try = FIRST_RETRY, 0.0
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> bool:
+        """Works until the run is whole in its store, or it has ended and the store did not answer; True for whole."""
+        state = self.rundir.state
+        if state.get("finished"):
+            return True
+        with contextlib.suppress(OSError):
+            os.chdir(self.cwd)
+        self._capture(state)
+        gave_up_at: float | None = None
+        while True:
+            alive = self.is_alive()  # asked before reading: what a dying process wrote last is read below
+            ended = self._follow() or not alive
+            if time.monotonic() >= self._next_try and self._upload(ended):
+                return True
+            if ended:
+                if gave_up_at is None:
+                    gave_up_at = time.monotonic() + self.patience
+                if time.monotonic() >= gave_up_at:
+                    return False
+            time.sleep(POLL)
+
+    def is_alive(self) -> bool:
+        """True while the training process lives, also in the moment before it holds its lock."""
+        if self.rundir.is_alive():
+            return True
+        started = float(self.spec.get("started") or 0)
+        return not (self.rundir.path / ALIVE).exists() and time.time() - started < BIRTH
+
+    def _capture(self, state: Mapping[str, Any]) -> None:
+        if state.get("captured"):
+            self._captured = dict(state.get("capture") or {})
+            return
+        late_by = None if self.is_alive() else max(0.0, time.time() - self._journal_time())
+        self.rundir.update_state(store="pending")
+        self._captured = capture_at_start(self.rundir, self.spec, late_by, self._after_code)
+        self.rundir.update_state(captured=True, capture=self._captured, capture_gaps=self._captured["gaps"])
+
+    def _journal_time(self) -> float:
+        try:
+            return self.rundir.journal.stat().st_mtime
+        except OSError:
+            return float(self.spec.get("started") or time.time())
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def _follow(self) -> bool:
+        """Reads on while what was read before is uploaded; True when the run said that it has ended."""
+        if self._follower is None:
+            state = self.rundir.state
+            try:
+                self._follower = Follower(self.rundir, int(state.get("synced") or 0), int(state.get("parts") or 0))
+            except FileNotFoundError:
+                return False
+            except JournalError as error:
+                self._fault("journal", error)
+                return False
+        if not self._follower.pending:
+            self._follower.advance()
+        return self._follower.end is not None
+
+    def _restart_in(self, run_id: str) -> None:
+        """From now on the run is this MLflow run: everything so far goes there too, and ours is deleted."""
+        state, data = self.rundir.state, (self._follower.adopt or {}) if self._follower is not None else {}
+        placeholder = state.get("mlflow_run_id") if state.get("created") else None
+        uri = data.get("tracking_uri") or state.get("tracking_uri")
+        self.rundir.update_state(
+            adopted=run_id,
+            tracking_uri=uri,
+            mlflow_run_id=None,
+            synced=0,
+            parts=0,
+            created=False,
+            discard=placeholder,
+            discard_from=state.get("tracking_uri"),
+        )
+        self.writer = None
+        self._follower = None
+        self._follow()
+
+    # -- the store -------------------------------------------------------------------------------------------------
+
+    def _upload(self, ended: bool) -> bool:
+        """Uploads what was read; True when the run is whole. A store that does not answer is noted in the state."""
+        from ..stores.mlflow_writer import StoreRefused, StoreUnreachable
+
+        try:
+            writer = self._connected()
+            while True:
+                adopt = self._adoption()
+                if adopt is not None:
+                    self._restart_in(adopt)
+                    writer = self._connected()
+                self._flush(writer)
+                if self._follower is None or not self._follower.advance():
+                    break
+            self._heartbeat(writer)
+            self._delay = FIRST_RETRY
+            if self.rundir.state.get("store") != "ok":
+                self.rundir.update_state(store="ok")
+            if ended and not self.is_running():
+                self._close(writer)
+                return True
+        except (StoreUnreachable, StoreRefused) as error:
+            how = "refused" if isinstance(error, StoreRefused) else "unreachable"
+            self.rundir.update_state(store=f"{how}: {error}")
+            self._next_try = time.monotonic() + self._delay
+            self._delay = min(2 * self._delay, LAST_RETRY)
+            if isinstance(error, StoreRefused) and ended:
+                self.patience = 0.0  # waiting does not help: it is for the user to act
+        return False
+
+    def is_running(self) -> bool:
+        """True while neither an end was read nor the process is gone."""
+        return (self._follower is None or self._follower.end is None) and self.is_alive()
+
+    def _adoption(self) -> str | None:
+        """The MLflow run to move to, if there is one and the run is not there yet."""
+        wanted = (self._follower.adopt or {}).get("mlflow_run_id") if self._follower is not None else None
+        return str(wanted) if wanted and wanted != self.rundir.state.get("adopted") else None
+
+    def _connected(self) -> RunWriter:
+        if self.writer is not None:
+            return self.writer
+        from ..stores.connect import absolute_uri, shown_uri
+        from ..stores.mlflow_store import default_uri
+        from ..stores.mlflow_writer import RunWriter, StoreRefused
+
+        state = self.rundir.state
+        given = state.get("tracking_uri") or self.spec.get("tracking_uri")
+        uri = absolute_uri(str(given), self.cwd) if given else default_uri(self.cwd)
+        self.rundir.update_state(tracking_uri=uri)
+        writer = RunWriter(uri, self.cwd)
+        adopted = state.get("adopted") or self.spec.get("adopt")
+        if adopted and adopted != state.get("adopt_refused"):
+            try:
+                writer.adopt(str(adopted))
+            except StoreRefused as error:
+                self._fault("adopt", error)
+                self.rundir.update_state(adopt_refused=adopted)
+        is_adopted = bool(writer.run_id)
+        tags = ending.first_tags(self.spec, self._captured, _version(), is_adopted)
+        if not is_adopted:
+            writer.use_experiment(self.spec.get("experiment"))
+            parent = self._parent()
+            if parent:
+                tags["mlflow.parentRunId"] = parent
+            writer.find_or_create(self.spec["id"], self.spec.get("name"), float(self.spec["started"]), tags)
+        self.rundir.update_state(
+            mlflow_run_id=writer.run_id,
+            experiment_id=writer.experiment_id,
+            created=not is_adopted,
+            adopted=adopted,
+            store="ok",
+            ui=f"tracker ui --uri {shown_uri(uri)}",
+        )
+        if state.get("discard") and is_adopted:
+            old = state.get("discard_from") or uri
+            (writer if old == uri else RunWriter(old, self.cwd)).discard(str(state["discard"]))
+            self.rundir.update_state(discard=None)
+        if not int(state.get("synced") or 0):
+            writer.tags(tags)
+        self.writer = writer
+        self._view(writer)
+        return writer
+
+    def _parent(self) -> str | None:
+        """The MLflow run of the run this one is nested in; it has one a moment after it began, if at all."""
+        own = self.spec.get("parent")
+        if not own:
+            return None
+        deadline = time.monotonic() + 5
+        while True:
+            parent = RunDir.find(str(own))
+            run_id = parent.state.get("mlflow_run_id") if parent is not None else None
+            if run_id or parent is None or time.monotonic() >= deadline:
+                return str(run_id) if run_id else None
+            time.sleep(0.1)
+
+    def _view(self, writer: RunWriter) -> None:
+        from ..stores.view import save_view
+
+        try:
+            save_view(writer.client, writer.experiment_id)
+        except Exception as error:  # a view is an ornament in an undocumented format
+            self._fault("view", error)
+
+    def _flush(self, writer: RunWriter) -> None:
+        follower = self._follower
+        if follower is None or (not follower.pending and follower.read <= int(self.rundir.state.get("synced") or 0)):
+            return
+        pending = follower.pending
+        writer.metrics([(e.key, e.value, e.time, e.step) for e in pending if isinstance(e, Point)])
+        writer.params({e.key: _text(e.value) for e in pending if isinstance(e, Param)})
+        writer.tags({e.key: e.value for e in pending if isinstance(e, Tag)})
+        for item in pending:
+            if isinstance(item, File):
+                self._file(writer, item)
+        follower.pending = []
+        if follower.read > int(self.rundir.state.get("synced") or 0):
+            self.rundir.update_state(synced=follower.read, parts=follower.parts)
+
+    def _file(self, writer: RunWriter, item: File) -> None:
+        path = self.rundir.path / item.path  # an absolute path stays what it is
+        if path.is_dir():
+            writer.folder(path, item.folder or path.name)
+        elif path.is_file():
+            writer.artifact(path, item.folder)
+        else:
+            self._faults[f"artifact {item.path}"] = "the file is gone"
+
+    def _heartbeat(self, writer: RunWriter) -> None:
+        if time.monotonic() - self._beat >= HEARTBEAT:
+            self._beat = time.monotonic()
+            writer.tags({"tracker.heartbeat": str(round(time.time()))})
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _close(self, writer: RunWriter) -> None:
+        """Stores the verdict, the grade and the rest, and closes the run. May be repeated."""
+        follower = self._follower
+        if follower is not None and not self._finished_reading:
+            follower.finish()
+            for item in other_processes(self.rundir):
+                follower.pending.append(item)
+            self._finished_reading = True
+        self._flush(writer)
+        end = follower.end if follower is not None else None
+        status, how = ending.status_of(end[1] if end else None, follower.end_signal if follower is not None else 0)
+        captured = capture_at_end(self.rundir, self.spec, self._captured)
+        if follower is not None and follower.dropped:
+            captured["dropped_readings"] = follower.dropped
+        proof = prove_restorable(self.rundir, captured)
+        verdict = (follower.verdict if follower is not None else None) or self._replayed()
+        ended_at = end[0] if end else follower.last_time if follower is not None else self._journal_time()
+        for path in ending.write_artifacts(self.rundir, verdict, proof, writer.run_id, self._params(writer)):
+            writer.artifact(path, "")
+        if any(self.rundir.capture.iterdir()):
+            writer.folder(self.rundir.capture, "capture")
+        metrics = ending.last_metrics(verdict, proof)
+        writer.metrics([(key, value, round(ended_at * 1000), 0) for key, value in metrics.items()])
+        now, tags = writer.current()
+        block = wording.block(verdict, proof, self.spec["id"])
+        described = {"mlflow.note.content": wording.with_block(tags.get("mlflow.note.content", ""), block)}
+        writer.tags({**ending.last_tags(verdict, proof, how), **described})
+        # A run that user code made is closed by user code, unless that died.
+        if self.rundir.state.get("created") or (end is None and now == "RUNNING"):
+            writer.end(status, ended_at)
+        self.rundir.update_state(
+            finished=True,
+            status=status,
+            grade=proof["grade"],
+            suspicious=verdict.get("suspicious"),
+            reproducible=proof["reproducible"],
+            faults=self._faults,
+        )
+
+    def _params(self, writer: RunWriter) -> dict[str, Any]:
+        feed = self._follower.feed if self._follower is not None else None
+        return {
+            "params": feed.params if feed is not None else self.spec.get("params") or {},
+            "hyperparameters": self.rundir.read_json("process.json").get("params") or {},
+            "renamed": {**feed.keys.changed, **feed.param_keys.changed} if feed is not None else {},
+            "not_stored": writer.refused,
+        }
+
+    def _replayed(self) -> dict[str, Any]:
+        try:
+            return replayed_verdict(self.rundir, self.spec.get("settings")) or dict(ending.UNKNOWN)
+        except Exception as error:  # a local rule of the user's, among others
+            self._fault("replay", error)
+            return {**ending.UNKNOWN, "why": f"the journal could not be judged: {type(error).__name__}: {error}"}
+
+    def _fault(self, part: str, error: Exception) -> None:
+        if part not in self._faults:
+            self._faults[part] = f"{type(error).__name__}: {error}"
+            traceback.print_exception(error)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, (dict, list, tuple)):
+        import json
+
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("soundrun")
+    except PackageNotFoundError:
+        return "0+unknown"
