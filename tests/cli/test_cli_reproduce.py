@@ -1,0 +1,212 @@
+"""`tracker reproduce`, from the ID alone: real repositories, real processes, a real store."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from tracker.cli import run
+from tracker.rundir import RunDir
+
+TORCH = """
+    import sys
+    import torch
+    from tracker import Run, track
+    from model import build
+    torch.set_num_threads(1)
+    x = torch.randn(128, 10)
+    y = (x.sum(1) > 0).long()
+    data = torch.utils.data.TensorDataset(x, y)
+    loader = torch.utils.data.DataLoader(data, batch_size=32, shuffle=True)
+    net = build()
+    optimizer = torch.optim.SGD(net.parameters(), lr=float(sys.argv[1]))
+    with track(Run("demo")) as run:
+        for epoch in range(3):
+            for a, b in loader:
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(net(a), b).backward()
+                optimizer.step()
+            run.log(accuracy=(net(x).argmax(1) == y).float().mean())
+    print("trained")
+"""
+MODEL = """
+    import torch
+    def build():
+        return torch.nn.Sequential(torch.nn.Linear(10, 8), torch.nn.Dropout(0.2), torch.nn.Linear(8, 2))
+"""
+PLAIN = """
+    import os, random, sys
+    from tracker import Run, track
+    with track(Run("plain")) as run:
+        for step in range(5):
+            run.log(score={score}, step=step)
+    {end}
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch, root):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}")
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "store").mkdir()
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+def commit(folder, **sources):
+    for name, source in sources.items():
+        (folder / f"{name}.py").write_text(textwrap.dedent(source))
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *command], cwd=folder, check=True)
+
+
+def train(folder, *arguments, status=0):
+    """Runs train.py as a user would, waits for its upload, and returns the run's folder."""
+    before = {rundir.path for rundir in RunDir.all()}
+    done = subprocess.run([sys.executable, "train.py", *arguments], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    (rundir,) = [one for one in RunDir.all() if one.path not in before]
+    deadline = time.monotonic() + 120
+    while not rundir.state.get("finished") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert rundir.state.get("finished"), rundir.path.joinpath("sidecar.log").read_text()
+    return rundir
+
+
+def tags_of(run_id):
+    from tracker.stores import open_store
+
+    return open_store(os.environ["MLFLOW_TRACKING_URI"]).tags(run_id)
+
+
+def reproduce(capfd, run_id, *arguments):
+    code = run(["reproduce", run_id, "--yes", "--json", *map(str, arguments)])
+    said = capfd.readouterr()
+    print(said.err)
+    return code, json.loads(said.out), said.err
+
+
+@pytest.mark.slow
+def test_an_unseeded_training_comes_out_bit_for_bit_after_its_repository_is_gone(project, capfd, tmp_path):
+    commit(project, train=TORCH, model=MODEL)
+    # Not committed, and not even known to git: part of the run all the same.
+    (project / "model.py").write_text((project / "model.py").read_text().replace("8", "6"))
+    original = train(project, "0.3")
+    shutil.rmtree(project)
+
+    code, said, shown = reproduce(capfd, original.spec["id"], "--into", tmp_path / "again")
+
+    assert (code, said["grade"], said["scope"], said["first_difference"]) == (0, "R5", "host", None), said
+    tags, again = tags_of(original.spec["id"]), tags_of(said["rerun_id"])
+    assert said["points"] > 12
+    assert (tags["repro.grade"], tags["repro.scope"], tags["reproducible"]) == ("R5", "host", "true")
+    assert tags["repro.last"].startswith("R5 host 20")
+    assert again["repro.of"] == original.spec["id"]
+    assert again["repro.grade"] == "R5"
+    assert "trained" in shown
+    assert "changed: model.py" in shown
+
+
+@pytest.mark.slow
+def test_a_run_is_reproduced_from_its_store_alone(project, capfd, tmp_path):
+    commit(project, train=PLAIN.format(score="random.random()", end=""))
+    original = train(project)
+    shutil.rmtree(original.path)
+
+    code, said, _ = reproduce(capfd, original.path.name, "--into", tmp_path / "again")
+
+    assert (code, said["grade"], said["points"]) == (0, "R4n", 5), said
+    assert "weights digest" in said["explanation"]
+
+
+@pytest.mark.slow
+def test_a_run_that_depends_on_chance_is_told_so_with_the_first_number(project, capfd, tmp_path):
+    commit(project, train=PLAIN.format(score="float(step > 1 and os.urandom(4)[0] + 1)", end=""))
+    original = train(project)
+
+    code, said, _ = reproduce(capfd, original.spec["id"], "--into", tmp_path / "again")
+
+    tags = tags_of(original.spec["id"])
+    assert (code, said["grade"]) == (1, "R3"), said
+    assert (said["first_difference"]["metric"], said["first_difference"]["step"]) == ("score", 2)
+    assert tags["reproducible"] == "false"
+    assert tags["repro.last"].startswith("failed: R3 host")
+
+
+@pytest.mark.slow
+def test_nothing_is_executed_unasked_or_in_a_folder_in_use(project, capfd, tmp_path):
+    commit(project, train=PLAIN.format(score="1.0", end=""))
+    original = train(project)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "work").touch()
+    n_runs = len(RunDir.all())
+
+    unasked = run(["reproduce", original.spec["id"], "--into", str(tmp_path / "again")])
+    said = capfd.readouterr().err
+    in_use = run(["reproduce", original.spec["id"], "--yes", "--into", str(tmp_path / "full")])
+
+    assert (unasked, in_use) == (64, 2)
+    assert "command  python train.py" in said
+    assert "--yes" in said
+    assert not (tmp_path / "again").exists()
+    assert len(RunDir.all()) == n_runs
+
+
+@pytest.mark.slow
+def test_changed_data_is_named_before_anything_is_executed(project, capfd, tmp_path):
+    (tmp_path / "data.csv").write_text("1.5\n")
+    commit(project, train=PLAIN.format(score=f"float(open({str(tmp_path / 'data.csv')!r}).read())", end=""))
+    original = train(project)
+    (tmp_path / "data.csv").write_text("2.5\n")
+
+    refused = run(["reproduce", original.spec["id"], "--yes", "--into", str(tmp_path / "again")])
+    said = capfd.readouterr().err
+    code, forced, _ = reproduce(capfd, original.spec["id"], "--into", tmp_path / "again", "--use-current-data")
+
+    assert refused == 2
+    assert "data.csv" in said
+    assert (code, forced["first_difference"]["b"]) == (1, 2.5)
+
+
+@pytest.mark.slow
+def test_a_failed_run_that_fails_again_is_reproduced(project, capfd, tmp_path):
+    source = PLAIN.format(score="1.0", end="").rstrip() + "\n        raise ValueError('as before')\n"
+    commit(project, train=source)
+    original = train(project, status=1)
+
+    code, said, _ = reproduce(capfd, original.spec["id"], "--into", tmp_path / "again")
+
+    assert (code, said["grade"]) == (0, "R4n"), said
+
+
+@pytest.mark.slow
+def test_an_exchanged_bundle_is_refused(project, capfd, tmp_path):
+    commit(project, train=PLAIN.format(score="1.0", end=""))
+    original = train(project)
+    (project / "train.py").write_text((project / "train.py").read_text() + "print('evil')\n")
+    other = train(project)
+    shutil.copy(other.capture / "code.bundle", original.capture / "code.bundle")
+
+    code = run(["reproduce", original.spec["id"], "--yes", "--into", str(tmp_path / "again")])
+
+    assert code == 2
+    assert "exchanged" in capfd.readouterr().err
+
+
+def test_a_run_without_captured_code_cannot_be_reproduced(capfd, monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    rundir = RunDir.create({"schema": 1, "id": "c" * 32, "name": "bare", "index": 0})
+
+    code = run(["reproduce", rundir.spec["id"], "--yes", "--into", str(tmp_path / "again")])
+
+    assert code == 2
+    assert "not captured" in capfd.readouterr().err
+    assert not (tmp_path / "again").exists()

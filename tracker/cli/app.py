@@ -1,0 +1,199 @@
+"""All commands and their options. What a command does is in a module of its own, loaded when it is called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .output import ExitCode
+
+app = typer.Typer(
+    name="tracker",
+    help="Judge trainings, explain the rules, compare runs, and do a run again by its ID.",
+    epilog="Exit codes: 0 fine · 1 findings or a difference · 2 could not be judged · 64 wrong usage.",
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+rules_app = typer.Typer(help="List the rules, explain one, and say why one is on or off.", no_args_is_help=False)
+app.add_typer(rules_app, name="rules")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the machine form on stdout.")]
+Settings = Annotated[
+    Path | None,
+    typer.Option("--settings", metavar="FILE", help="TOML file with settings, instead of the nearest pyproject.toml."),
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", "--uri", metavar="URI", help="Where MLflow is, instead of the default store."),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"tracker {version('soundrun')}")
+        except PackageNotFoundError:
+            print("tracker (not installed as a distribution)")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> int:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+    return ExitCode.FINE
+
+
+@app.command()
+def check(
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN_ID|FILE...", help="Runs, or files with a history of metrics.")
+    ] = None,
+    settings: Settings = None,
+    write: Annotated[bool, typer.Option("--write", help="Store the verdict in the tags of the runs.")] = False,
+    experiment: Annotated[
+        str | None, typer.Option("--experiment", metavar="NAME", help="With --all: judge the runs of this experiment.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Judge every run of --experiment.")] = False,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="NAME=COLUMN", help="What a column of a file means, e.g. loss=train_loss."),
+    ] = None,
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> int:
+    """Judge stored runs again, or histories that other tools wrote.
+
+    FILE may be a trainer_state.json of Transformers, CSV, JSON lines or JSON.
+    """
+    from .check import check as do
+
+    return do(runs or [], settings, write, experiment, everything, columns or [], tracking_uri, as_json)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="ID of a run.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="ID of another run.")],
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> int:
+    """Say what differs between two runs, and which number was the first to differ."""
+    from .compare import compare as do
+
+    return do(a, b, tracking_uri, as_json)
+
+
+@app.command()
+def reproduce(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="ID of the run to do again.")],
+    into: Annotated[
+        Path | None, typer.Option("--into", metavar="DIR", help="New folder; ./reproduced-<id> without it.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before stored code is executed.")] = False,
+    use_current_env: Annotated[
+        bool, typer.Option("--use-current-env", help="Go on although the environment is not the recorded one.")
+    ] = False,
+    use_current_data: Annotated[
+        bool, typer.Option("--use-current-data", help="Go on although data files are not the recorded ones.")
+    ] = False,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="SECONDS", min=0, help="End the re-run after this time.")
+    ] = None,
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> int:
+    """Restore a run's code and randomness, run it again, and grade how much came out the same."""
+    from .reproduce import reproduce as do
+
+    return do(run_id, into, yes, use_current_env, use_current_data, timeout, tracking_uri, as_json)
+
+
+@app.command()
+def sync(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN_ID]...", help="Runs to upload.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Upload every run that is not complete in its store.")
+    ] = False,
+    keep: Annotated[
+        float, typer.Option("--keep", metavar="DAYS", min=0, help="Days for which uploaded runs stay here.")
+    ] = 30,
+    as_json: Json = False,
+) -> int:
+    """Upload what did not reach the store while a training ran.
+
+    Local folders of runs that have been complete in their store for 30 days are removed.
+    """
+    from .sync import sync as do
+
+    return do(runs or [], everything, as_json, keep)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1.")] = 5000,
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> int:
+    """Open MLflow's own UI on the store, with the verdict columns in view."""
+    from .ui import ui as do
+
+    return do(port, tracking_uri, as_json)
+
+
+@rules_app.callback(invoke_without_command=True)
+def _rules(context: typer.Context, settings: Settings = None, as_json: Json = False) -> int:
+    if context.invoked_subcommand is None:
+        from .rules import list_rules
+
+        return list_rules(settings, as_json)
+    return ExitCode.FINE
+
+
+@rules_app.command("list")
+def rules_list(settings: Settings = None, as_json: Json = False) -> int:
+    """All rules: on or off and why, severity, and one line each."""
+    from .rules import list_rules
+
+    return list_rules(settings, as_json)
+
+
+@rules_app.command("explain")
+def rules_explain(
+    rule: Annotated[str, typer.Argument(metavar="ID")], settings: Settings = None, as_json: Json = False
+) -> int:
+    """What a rule looks for, why it matters, what to try, when it is wrong, and its knobs."""
+    from .rules import explain_rule
+
+    return explain_rule(rule, settings, as_json)
+
+
+@rules_app.command("why")
+def rules_why(
+    rule: Annotated[str, typer.Argument(metavar="ID")], settings: Settings = None, as_json: Json = False
+) -> int:
+    """Why a rule is on or off."""
+    from .rules import why_rule
+
+    return why_rule(rule, settings, as_json)
+
+
+@rules_app.command("schema")
+def rules_schema(settings: Settings = None, as_json: Json = False) -> int:
+    """The JSON schema of the settings, with the knobs of every rule."""
+    from .rules import print_schema
+
+    return print_schema(settings)

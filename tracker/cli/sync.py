@@ -1,0 +1,48 @@
+"""`tracker sync`: uploads what did not reach the store while a training ran."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from ..errors import StoreError
+from ..rundir import RunDir
+from ..sidecar.sync import KEEP_DAYS, Synced, prune, sync_run, unfinished
+from .output import ExitCode, print_json, print_table, progress, say
+
+
+def sync(run_ids: list[str], everything: bool, as_json: bool, keep_days: float = KEEP_DAYS) -> int:
+    """Uploads the runs named, or all that are not complete; 0 when all are in their store now, else 2.
+
+    Without names it also removes the folders of runs that have been complete in their store for `keep_days`.
+    """
+    chosen = [_rundir(run_id) for run_id in run_ids]
+    if everything or not run_ids:
+        chosen += [rundir for rundir in unfinished() if rundir.path not in {one.path for one in chosen}]
+    done: list[Synced] = []
+    for rundir in chosen:
+        progress(f"uploading {rundir.spec.get('name') or ''} {rundir.path.name}".replace("  ", " "))
+        done.append(sync_run(rundir))
+    pruned = [] if run_ids else prune(keep_days)
+    if pruned:
+        progress(f"removed the folders of {len(pruned)} runs that are complete in their store for {keep_days:g} days")
+    if as_json:
+        print_json({"schema": 1, "runs": [asdict(one) for one in done], "pruned": pruned})
+    elif not done:
+        say("Every run on this machine is in its store.")
+    else:
+        styles = [{"whole": "green", "running": "cyan"}.get(one.result, "yellow") for one in done]
+        print_table(
+            ("run", "upload", "store", "MLflow run", "status"),
+            [(one.run_id, one.result, one.store, one.mlflow_run_id or "", one.status or "") for one in done],
+            styles,
+        )
+    return ExitCode.UNJUDGED if any(one.result == "pending" for one in done) else ExitCode.FINE
+
+
+def _rundir(run_id: str) -> RunDir:
+    rundir = RunDir.find(run_id)
+    if rundir is None:
+        known = [run.path.name for run in RunDir.all()][-5:]
+        latest = f" The latest are {', '.join(reversed(known))}." if known else ""
+        raise StoreError(f"Run {run_id!r} has no folder on this machine, so there is nothing to upload.{latest}")
+    return rundir
