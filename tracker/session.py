@@ -21,7 +21,7 @@ from .report.terminal import Terminal
 from .rules.engine import Engine, FindingRecord, Outcome, Phase, Settings, Trace
 from .rules.engine.records import END, EPOCH, JUDGE, OUTCOME, VERDICT, Event, Json
 from .rules.engine.signals import METRIC, METRIC_IN_MLFLOW, OVERHEAD, STEP_SECONDS
-from .rundir import RunDir
+from .rundir import RunDir, home
 from .signals import Termination
 
 CODE_WAIT = 1.0
@@ -43,6 +43,8 @@ class Session:
         self.settings = settings
         self.terminal = terminal
         self.rundir = RunDir.create(spec)
+        if self.rundir.path.parent.parent != home():
+            terminal.warn_once(f"{home()} cannot be written; the run is kept in {self.rundir.path} until it is uploaded.")
         self.journal = Journal(self.rundir.journal)
         self.guard = Guard(self._record_fault)
         self.clock = EpochClock()

@@ -292,3 +292,26 @@ def test_cuda_is_not_initialised_by_a_capture_and_its_draws_are_repeated():
     restore(start)
 
     assert torch.rand(4, device="cuda").tolist() == first
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_a_draw_without_a_seed_before_the_tracker_is_a_gap_unless_a_seed_follows(name):
+    draw = {"numpy": "import numpy as np; np.random.rand()", "torch": "import torch; torch.rand(1)"}[name]
+    seed = {"numpy": "np.random.seed(3)", "torch": "torch.manual_seed(3)"}[name]
+    code = """
+import json, sys
+{before}
+from tracker.capture.randomness import RandomState, capture_at_import, capture_randomness
+start = capture_at_import()
+{after}
+gaps = capture_randomness(start, RandomState.capture()).gaps
+print(json.dumps([[gap.what.split("'")[0], gap.blocking] for gap in gaps if "unseeded" in gap.what]))
+"""
+
+    def gaps(before, after=""):
+        command = [sys.executable, "-c", code.format(before=before, after=after)]
+        return json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+
+    assert gaps(draw) == [[name, True]]
+    assert gaps(draw, seed) == [[name, False]]
+    assert gaps(draw.split(";")[0], draw) == []

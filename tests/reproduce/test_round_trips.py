@@ -152,7 +152,9 @@ def test_an_ignored_input_that_the_run_wrote_over_stops_the_claim_and_one_in_the
     digest_files([project / name for name in names], tmp_path / "capture", root=project)
     kept = keep_inputs(tmp_path / "capture", project, rewritten=[str(project / name) for name in names])
 
+    data = json.loads((tmp_path / "capture" / "data.json").read_text())
     assert [(gap.blocking, gap.what.split()[0]) for gap in kept.gaps] == [(True, "last.pt")]
+    assert DataCheck(data).changed(tmp_path / "again") == ["last.pt (written over by the run)"]
 
 
 def test_a_module_that_came_after_the_code_was_captured_is_kept(project, tmp_path):

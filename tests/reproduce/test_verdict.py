@@ -3,6 +3,7 @@
 import json
 import math
 import struct
+from dataclasses import replace
 
 import pytest
 
@@ -260,3 +261,26 @@ def test_falling_short_of_a_proof_in_the_same_scope_is_a_failure():
 def test_an_empty_comparison_is_neither_bitwise_nor_within_tolerance():
     assert not Comparison().is_bitwise
     assert not Comparison().is_within_tolerance
+
+
+@pytest.mark.parametrize("status", [None, "KILLED"])
+def test_a_run_that_was_stopped_is_compared_up_to_there_and_keeps_its_standing(status):
+    whole = ledger(loss=(1.0, 0.5, 0.25, 0.2))
+    stopped = replace(ledger(loss=(1.0, 0.5)), status=status)
+
+    result = grade(stopped, whole, captured="R2")
+    standing = standing_after(result, "2026-01-01", "R2", "host", "true")
+
+    assert (result.grade, result.is_prefix, result.is_reproduced) == ("R2", True, True)
+    assert "up to there have the same bits" in result.explanation
+    assert (standing.grade, standing.reproducible) == ("R2", "true")
+
+
+def test_a_stopped_run_whose_numbers_differ_or_are_missing_did_not_come_out_again():
+    stopped = replace(ledger(loss=(1.0, 0.5)), status=None)
+
+    other, shorter = grade(stopped, ledger(loss=(1.0, 0.4, 0.3))), grade(stopped, ledger(loss=(1.0,)))
+
+    assert not other.is_reproduced
+    assert not shorter.is_reproduced
+    assert standing_after(other, "2026-01-01", "R2", "host", "true").reproducible == "false"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,6 +92,9 @@ class ProcessFacts:
                 nested[f"loader/{name}"] = hyperparameters.describe_loader(value)
             elif getattr(value, "optimizer", None) is optimizer:
                 nested[f"scheduler/{name}"] = hyperparameters.describe_scheduler(value)
+        if not number:
+            own = objects_in(frame, (random.Random,))
+            self._gaps += filter(None, (randomness.own_generator_gap(*item) for item in own.items()))
         found = hyperparameters.from_frames(frame)
         params = {**hyperparameters.flatten(found), **hyperparameters.flatten(nested)}
         fresh = {key: value for key, value in params.items() if self._params.get(key) != value}
@@ -139,7 +143,9 @@ class ProcessFacts:
     def so_far(self) -> dict[str, Any]:
         """The content of `process.json` as it stands now: generators and files that came up since are in it."""
         if "randomness" in self._content:
-            self._content["randomness"]["at_import"] = randomness.capture_at_import().as_json()
+            # CUDA's generators come up when a device is first used, mostly inside the block.
+            at_import = randomness.capture_at_import().with_cuda_since(randomness.RandomState.capture())
+            self._content["randomness"]["at_import"] = at_import.as_json()
             self._content["randomness"]["numpy_entropy"] = entropy.as_json()
         return self._with_files()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import random
 import struct
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,7 @@ def capture_randomness(at_import: RandomState, at_entry: RandomState, max_genera
                 blocking=False,
             )
         )
+    gaps += _drawn_unseeded(at_import, facts)
     if not facts["hash_fixed"]:
         gaps.append(
             Gap(
@@ -135,3 +137,68 @@ def capture_randomness(at_import: RandomState, at_entry: RandomState, max_genera
             )
         )
     return Captured(facts=facts, gaps=gaps)
+
+
+def _drawn_unseeded(at_import: RandomState, facts: Mapping[str, Json]) -> list[Gap]:
+    """Name the generators that fed themselves from the system and were drawn from before the tracker was imported.
+
+    Python's generator is told of elsewhere: libraries draw from it while they are imported. They leave these two alone,
+    so that it was the script, whose numbers a re-run cannot have. With a seed given later, they may not matter.
+    """
+    found = []
+    for name, is_fresh in (("numpy", _is_fresh_numpy(at_import)), ("torch", _is_fresh_torch(at_import))):
+        if is_fresh is False:
+            found.append(
+                Gap(
+                    PART,
+                    f"{name}'s generator had been drawn from, unseeded, before the tracker was imported",
+                    f"seed {name} first, or import the tracker before the first draw",
+                    blocking=facts.get(f"{name}_seeded") is not True,
+                )
+            )
+    return found
+
+
+def own_generator_gap(name: str, generator: random.Random) -> Gap | None:
+    """A gap for a `random.Random()` of the script's that fed itself from the system; None where it was seeded."""
+    try:
+        words = generator.getstate()[1][:-1]
+    except NotImplementedError:  # random.SystemRandom has no state at all
+        words = ()
+    if words and python_origin(words).seeded is not False:
+        return None
+    return Gap(
+        PART,
+        f"the generator {name} ({type(generator).__name__}) was made without a seed: its numbers cannot be repeated",
+        f"give it a seed: {name} = random.Random(0)",
+    )
+
+
+def _is_fresh_numpy(state: RandomState) -> bool | None:
+    """Whether numpy's generator is as its entropy made it; None where it was seeded or is not there."""
+    module: Any = sys.modules.get("numpy.random")
+    stored = state.numpy
+    if module is None or stored is None or stored.get("entropy") is None:
+        return None
+    private = module.MT19937(module.SeedSequence(int(str(stored["entropy"]))))
+    kept: Any = stored["state"]
+    if not isinstance(kept, dict) or kept.get("bit_generator") != "MT19937":
+        return None
+    fresh = private.state["state"]
+    return bool(
+        base64.b64decode(kept["state"]["key"]["array"]) == fresh["key"].tobytes()
+        and int(kept["state"]["pos"]) == int(fresh["pos"])
+    )
+
+
+def _is_fresh_torch(state: RandomState) -> bool | None:
+    """Whether torch's generator is as its own seed made it; None where a small number was given as seed."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "Generator") or state.torch is None:
+        return None
+    seed = int(str(state.torch["seed"]))
+    if 0 <= seed < _LARGEST_GIVEN_SEED:
+        return None
+    private = torch.Generator()
+    private.manual_seed(seed)
+    return bool(bytes(private.get_state().tolist()) == base64.b64decode(str(state.torch["state"])))

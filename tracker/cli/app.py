@@ -131,6 +131,10 @@ def sync(
     keep: Annotated[
         float, typer.Option("--keep", metavar="DAYS", min=0, help="Days for which uploaded runs stay here.")
     ] = 30,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option("--tracking-uri", "--uri", metavar="URI", help="Another store than the one the run was meant for."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Upload what did not reach the store while a training ran.
@@ -139,7 +143,7 @@ def sync(
     """
     from .sync import sync as do
 
-    return do(runs or [], everything, as_json, keep)
+    return do(runs or [], everything, tracking_uri, keep, as_json)
 
 
 @app.command()

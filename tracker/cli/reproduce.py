@@ -63,14 +63,14 @@ def _reproduce(
     _ask(yes)
     root, cwd = _restore(original, plan, folder)
     try:
-        _check_data(plan, root, use_current_data)
+        other_data = _check_data(plan, root, use_current_data)
     except ReproduceError:
         # The folder was new or empty: the next attempt shall find it so.
         shutil.rmtree(folder, ignore_errors=True)
         raise
     progress(f"running: {plan.shown_command}")
     done = rerun(plan, root, cwd, timeout, stdout_to_stderr=as_json)
-    return _judge(original, plan, done, folder, as_json)
+    return _judge(original, plan, done, folder, other_data, as_json)
 
 
 def _show(plan: Plan, folder: Path) -> None:
@@ -140,7 +140,8 @@ def _restore(original: RecordedRun, plan: Plan, folder: Path) -> tuple[Path, Pat
     return restored.root, restored.cwd
 
 
-def _check_data(plan: Plan, root: Path, use_current_data: bool) -> None:
+def _check_data(plan: Plan, root: Path, use_current_data: bool) -> int:
+    """Puts the data in place; returns how many files are not the recorded ones, where the user allowed that."""
     data = DataCheck(plan.data)
     left = data.outside_project(root)
     changed = data.changed(root)
@@ -164,9 +165,10 @@ def _check_data(plan: Plan, root: Path, use_current_data: bool) -> None:
             f"Nothing was executed. Restore beside the original: --into {beside}"
         )
     progress(f"data: {len(data.items) - len(changed)} of {len(data.items)} files as recorded ({data.identity})")
+    return len(changed)
 
 
-def _judge(original: RecordedRun, plan: Plan, done: Rerun, folder: Path, as_json: bool) -> int:
+def _judge(original: RecordedRun, plan: Plan, done: Rerun, folder: Path, other_data: int, as_json: bool) -> int:
     if done.rundir is None:
         raise ReproduceError(
             f"The re-run ended with exit code {done.returncode} and made no run that can be compared. "
@@ -175,11 +177,16 @@ def _judge(original: RecordedRun, plan: Plan, done: Rerun, folder: Path, as_json
     wait_for_upload(done.rundir, _UPLOAD_SECONDS)
     again = RecordedRun.find(str(done.rundir.spec["id"]))
     scope, differences = scope_of(plan.environment, again.environment)
+    if other_data:
+        scope = "other-host"  # not what was recorded: it says nothing against the run where its data is
     comparison = compare_streams(original.ledger, again.ledger)
     captured = original.tags.get("repro.grade", "R2")
     result = grade(original.ledger, again.ledger, comparison, scope=scope, captured=captured)
     if done.timed_out:
         result = replace(result, explanation=f"The re-run was ended after its time was up. {result.explanation}")
+    if other_data:
+        words = f"With {other_data} data files that are not the recorded ones: {result.explanation}"
+        result = replace(result, explanation=words)
     standing = standing_after(
         result,
         time.strftime("%Y-%m-%d"),

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 from ..errors import StoreError
 from ..rundir import RunDir
 from ..sidecar.sync import KEEP_DAYS, Synced, prune, sync_run, unfinished
+from ..stores.connect import absolute_uri
 from .output import ExitCode, print_json, print_table, progress, say
 
 
-def sync(run_ids: list[str], everything: bool, as_json: bool, keep_days: float = KEEP_DAYS) -> int:
+def sync(
+    run_ids: list[str], everything: bool, uri: str | None = None, keep_days: float = KEEP_DAYS, as_json: bool = False
+) -> int:
     """Uploads the runs named, or all that are not complete; 0 when all are in their store now, else 2.
+
+    `uri` names a store to take instead of the one that each run was meant for.
 
     Without names it also removes the folders of runs that have been complete in their store for `keep_days`.
     """
@@ -19,9 +25,10 @@ def sync(run_ids: list[str], everything: bool, as_json: bool, keep_days: float =
     if everything or not run_ids:
         chosen += [rundir for rundir in unfinished() if rundir.path not in {one.path for one in chosen}]
     done: list[Synced] = []
+    absolute = absolute_uri(uri, Path.cwd()) if uri else None
     for rundir in chosen:
         progress(f"uploading {rundir.spec.get('name') or ''} {rundir.path.name}".replace("  ", " "))
-        done.append(sync_run(rundir))
+        done.append(sync_run(rundir, uri=absolute))
     pruned = [] if run_ids else prune(keep_days)
     if pruned:
         progress(f"removed the folders of {len(pruned)} runs that are complete in their store for {keep_days:g} days")

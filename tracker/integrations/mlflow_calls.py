@@ -74,10 +74,10 @@ class Watcher:
             if kwargs.get("nested"):
                 self.attach()
             return original(*args, **kwargs)
-        stack = self._stack()
-        if stack and stack[-1] is not self._attached:
+        for watcher in reversed(_watchers()):
+            watcher._detach()
+        if self._stack():
             return original(*args, **kwargs)  # a run of the user's is active: MLflow says what it says
-        self._detach()
         run = original(*args, **kwargs)
         with self._session.guard.part("mlflow-adopt"):
             self._adopt(str(run.info.run_id))
@@ -85,7 +85,9 @@ class Watcher:
 
     def attach(self) -> None:
         """Makes our run MLflow's active one, once the store has answered; without it, goes on unattached."""
-        if self._attached is not None or self._gave_up or self._stack():
+        stack = self._stack()
+        is_free = not stack or any(stack[-1] is watcher._attached for watcher in _watchers())
+        if self._attached is not None or self._gave_up or not is_free:
             return
         deadline = time.monotonic() + STORE_WAIT
         state = self._session.rundir.state
@@ -104,7 +106,8 @@ class Watcher:
             if state.get("tracking_uri") and not self._mlflow.is_tracking_uri_set():
                 self._mlflow.set_tracking_uri(state["tracking_uri"])
             with _inside(), _randomness_kept():
-                self._attached = self._mlflow.start_run(run_id=run_id)
+                # Above the run of a block around this one, if there is one: nested or not, the run is this.
+                self._attached = self._mlflow.start_run(run_id=run_id, nested=bool(stack))
             self.run_ids.add(run_id)
         except Exception as error:
             self._gave_up = True

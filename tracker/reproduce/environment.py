@@ -153,7 +153,9 @@ class DataCheck:
         found: list[str] = []
         for place, item in places.items():
             row = now.get(place, {"kind": "missing"})
-            if (row.get("kind"), row.get("sha256")) != (item.get("kind"), item.get("sha256")):
+            if item.get("rewritten"):  # its digest is that of what the run left there
+                found.append(f"{item.get('relative') or item['path']} (written over by the run)")
+            elif (row.get("kind"), row.get("sha256")) != (item.get("kind"), item.get("sha256")):
                 name = str(item.get("relative") or item["path"])
                 found.append(f"{name} (missing)" if row["kind"] == "missing" else f"{name} (changed)")
         return found

@@ -15,8 +15,9 @@ environment (`env-rebuilt`), or another machine (`other-host`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..compare.causes import Cause, why
@@ -42,6 +43,9 @@ Scope = Literal["process", "host", "env-rebuilt", "other-host"]
 SCOPES: tuple[Scope, ...] = ("process", "host", "env-rebuilt", "other-host")
 GRADES = ("R0", "R1", "R2", "R3", "R4n", "R5")
 """All grades, lowest first."""
+
+_STOPPED = (None, "KILLED")
+"""How a run ended that did not come to its end by itself: without a word, or by a signal such as Ctrl-C."""
 
 NAMES = {
     "R0": "not captured",
@@ -71,11 +75,13 @@ class Grade:
     cause: Cause | None = None
     details: tuple[str, ...] = field(default_factory=tuple)
     """Everything else that was not the same: missing metrics, unequal lengths, weights."""
+    is_prefix: bool = False
+    """True when the original was stopped before its end, and all it had said by then came out again."""
 
     @property
     def is_reproduced(self) -> bool:
-        """True from R4n up: the numbers came out again."""
-        return rank(self.grade) >= rank("R4n")
+        """True from R4n up, and for a run that was stopped: the numbers came out again."""
+        return self.is_prefix or rank(self.grade) >= rank("R4n")
 
     def as_json(self) -> dict[str, Any]:
         """The grade as JSON; always finite."""
@@ -90,6 +96,7 @@ class Grade:
             "cause": None if self.cause is None else {"where": self.cause.where, "likely": self.cause.likely},
             "explanation": self.explanation,
             "details": list(self.details),
+            "prefix": self.is_prefix,
         }
 
 
@@ -118,6 +125,10 @@ def grade(
         return Grade(level, scope, len(compared.metrics), compared.n_points, first, explanation, cause, details)
 
     fallback = captured if rank(captured) <= rank("R2") else "R2"
+    if original.status in _STOPPED and compared.is_within_tolerance and _is_continued(original, rerun, compared):
+        how = "have the same bits" if compared.is_bitwise else "are within the tolerance"
+        text = f"The original was stopped before its end; all {compared.n_points} numbers up to there {how}."
+        return replace(say(fallback, text), is_prefix=True, details=())
     if original.status is None or rerun.status != original.status:
         return say(
             fallback,
@@ -138,6 +149,15 @@ def grade(
         missing = "original" if digests[0] is None else "re-run"
         return say("R4n", f"All {compared.n_points} numbers have the same bits; the {missing} has no weights digest.")
     return say("R4n", f"All {compared.n_points} numbers have the same bits; the final weights have not.")
+
+
+def _is_continued(original: Ledger, rerun: Ledger, compared: Comparison) -> bool:
+    """True when the re-run said everything that the original said, at the same steps, whatever it said later."""
+
+    def steps(ledger: Ledger, key: str) -> Counter[int]:
+        return Counter(step for step, _ in ledger.streams[key])
+
+    return not compared.only_in_a and not any(steps(original, key) - steps(rerun, key) for key in compared.lengths)
 
 
 def _details(compared: Comparison, before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
@@ -175,6 +195,8 @@ def standing_after(
     again; false when they did not in a scope that is claimed: this host, and the scope of the standing grade. A failure
     anywhere else is only remembered in `last`. `date` is how it shall be shown.
     """
+    if result.is_prefix:  # there is no end to compare: neither proven nor disproven
+        return Standing(grade, scope, f"{result.scope} {date}: {result.explanation}", reproducible)
     proven = rank(grade) >= rank("R3")
     claimed = {"host", scope} if proven else {"host"}
     fell_short = not result.is_reproduced or (proven and scope == result.scope and rank(result.grade) < rank(grade))

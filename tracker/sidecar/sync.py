@@ -13,6 +13,7 @@ from typing import Any
 
 from ..launcher import LOG, sidecar_command, sidecar_environment, start_sidecar
 from ..rundir import ALIVE, STATE, RunDir
+from .upload import REDIRECT
 
 STARTING = 60.0
 """Seconds for which a young run is left alone by others: its own sidecar is about to begin."""
@@ -52,10 +53,10 @@ def is_uploading(rundir: RunDir) -> bool:
         return not is_ours
 
 
-def sync_run(rundir: RunDir, timeout: float | None = None) -> Synced:
+def sync_run(rundir: RunDir, timeout: float | None = None, uri: str | None = None) -> Synced:
     """Finishes one run; for one whose training still lives, starts the sidecar it should have.
 
-    `timeout` in seconds. The upload is done by a process of its own in the run's folder, as relative paths of a store
+    `timeout` in seconds. `uri` is a store to take instead of the one the run was meant for. The upload is done by a process of its own in the run's folder, as relative paths of a store
     are meant from there.
     """
     before = _standing(rundir)
@@ -71,7 +72,7 @@ def sync_run(rundir: RunDir, timeout: float | None = None) -> Synced:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=sidecar_environment(),
+            env={**sidecar_environment(), **({REDIRECT: uri} if uri else {})},
         )
         try:
             process.wait(timeout)

@@ -31,6 +31,8 @@ HEARTBEAT = 30.0
 """Seconds between two values of the tag `tracker.heartbeat`: a RUNNING run with an old one is stale."""
 PATIENCE = 30.0
 """Seconds for which a store that does not answer is tried once the run has ended."""
+REDIRECT = "TRACKER_SYNC_URI"
+"""Environment variable by which `tracker sync` tells its process of another store than the run's own."""
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 BIRTH = 15.0
 """Seconds in which a run that holds no lock yet counts as alive: its process is just starting."""
@@ -184,8 +186,11 @@ class Upload:
         from ..stores.mlflow_store import default_uri
         from ..stores.mlflow_writer import RunWriter, StoreRefused
 
+        self._redirect()
         state = self.rundir.state
-        given = state.get("tracking_uri") or self.spec.get("tracking_uri")
+        # Until the run is in a store, the store is looked for each time: what refused it may have been put right.
+        settled = state.get("mlflow_run_id") or state.get("adopted") or state.get("redirected")
+        given = (state.get("tracking_uri") if settled else None) or self.spec.get("tracking_uri")
         uri = absolute_uri(str(given), self.cwd) if given else default_uri(self.cwd)
         self.rundir.update_state(tracking_uri=uri)
         writer = RunWriter(uri, self.cwd)
@@ -221,6 +226,19 @@ class Upload:
         self.writer = writer
         self._view(writer)
         return writer
+
+    def _redirect(self) -> None:
+        """Another store was named in `tracker sync`: the whole run goes there, as if it had never been anywhere."""
+        from ..stores.connect import absolute_uri
+
+        wanted = os.environ.get(REDIRECT)
+        if wanted:
+            uri = absolute_uri(wanted, self.cwd)
+            if uri != self.rundir.state.get("tracking_uri"):
+                nowhere = {"mlflow_run_id": None, "adopted": None, "created": False, "synced": 0, "parts": 0}
+                self.rundir.update_state(tracking_uri=uri, redirected=True, **nowhere)
+                self._follower = None
+                self._follow()
 
     def _parent(self) -> str | None:
         """The MLflow run of the run this one is nested in; it has one a moment after it began, if at all."""

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from ..errors import StoreError
-from .connect import alone, has_old_file_store, shown_uri
+from .connect import alone, database_of, has_old_file_store, shown_uri
 from .keys import MAX_PARAM, MAX_TAG, shortened
 
 T = TypeVar("T")
@@ -80,6 +80,7 @@ class RunWriter:
                 else "Name a database instead, as sqlite:///mlflow.db, or set MLFLOW_ALLOW_FILE_STORE=true."
             )
             raise StoreRefused(f"{uri} is a store of MLflow's former file format, which MLflow no longer opens. {fix}")
+        _check_database(uri)
         with alone(uri):
             self.client: MlflowClient = _asked("opening the store", uri, lambda: MlflowClient(tracking_uri=uri))
             _asked("opening the store", uri, lambda: self.client.search_experiments(max_results=1))
@@ -226,6 +227,23 @@ class RunWriter:
         """Closes the run; `ended` in Unix seconds."""
         end_time = round((ended if math.isfinite(ended) and ended > 0 else time.time()) * 1000)
         _asked("closing the run", self.uri, lambda: self.client.set_terminated(self.run_id, status, end_time))
+
+
+def _check_database(uri: str) -> None:
+    """Raises `StoreRefused` for a SQLite file that cannot be: MLflow would try for minutes before it says so."""
+    database = database_of(uri)
+    if database is None:
+        return
+    fix = "Name another store with tracking_uri or MLFLOW_TRACKING_URI, then: tracker sync --uri URI."
+    if database.exists():
+        if not database.is_file():
+            raise StoreRefused(f"{database} is no file, expected a SQLite database. {fix}")
+        if not os.access(database, os.W_OK):
+            raise StoreRefused(f"The database {database} cannot be written, expected a writable file. {fix}")
+        return
+    folder = next(parent for parent in database.parents if parent.exists())
+    if not os.access(folder, os.W_OK):
+        raise StoreRefused(f"The database {database} cannot be made: {folder} cannot be written. {fix}")
 
 
 def _file_store_is_allowed() -> bool:
