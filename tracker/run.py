@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 _count = 0
+_watches_exit = False
 _count_lock = threading.Lock()
 
 
@@ -118,12 +121,12 @@ class Run:
     @property
     def findings(self) -> list[FindingRecord]:
         """What the rules have found so far, oldest first."""
-        return self._session.findings if self._session is not None else []
+        return self._session.judging.findings if self._session is not None else []
 
     @property
     def should_stop(self) -> bool:
         """True once a rule that the settings list under `stop` has fired."""
-        return self._session is not None and self._session.should_stop
+        return self._session is not None and self._session.judging.should_stop
 
     @property
     def verdict(self) -> Mapping[str, Any] | None:
@@ -196,23 +199,40 @@ class track:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         session = self.run._session
-        if session is None or session.spec["pid"] != os.getpid():
+        if session is None or session.ended or session.spec["pid"] != os.getpid():
             return  # not tracked, or the block is left by a forked child: the run is its parent's
-        status, reason = _status(error)
         try:
-            session.end(status, reason)
-            state = session.wait_for_store()
-            session.terminal.closing(self.run.id, status, session.verdict, state)
+            _end(session, *_status(error))
         except KeyboardInterrupt:
             # A second Ctrl-C while we wait for the store: the sidecar goes on by itself.
             if error is None:
                 raise
-        except Exception as fault:
-            if is_strict():
-                raise
-            print(f"tracker: the end of the run was not recorded: {type(fault).__name__}: {fault}", file=sys.stderr)
         if error is not None:
             clean_traceback(error)
+
+
+def _end(session: Session, status: str, reason: str) -> None:
+    """Closes a run, waits for its store within bounds, and says how it went."""
+    try:
+        session.end(status, reason)
+        session.terminal.closing(session.spec["id"], status, session.verdict, session.wait_for_store())
+    except Exception as fault:
+        if is_strict():
+            raise
+        print(f"tracker: the end of the run was not recorded: {type(fault).__name__}: {fault}", file=sys.stderr)
+
+
+def _end_open_blocks() -> None:
+    """Closes the blocks that are open when the interpreter ends: in a generator nobody finished, or a daemon thread.
+
+    Later, when such a block is left while Python takes itself apart, nothing can be written any more.
+    """
+    from . import active
+
+    for session in reversed(active.sessions()):
+        if session.spec["pid"] == os.getpid():
+            with contextlib.suppress(KeyboardInterrupt):
+                _end(session, "FINISHED", "the interpreter ended inside the block")
 
 
 def _status(error: BaseException | None) -> tuple[str, str]:
@@ -236,7 +256,7 @@ def _script() -> str | None:
 
 
 def _begin(run: Run, frame: FrameType) -> Session:
-    global _count
+    global _count, _watches_exit
     from . import active, reproducing
     from .capture.opened import opened
     from .integrations import mlflow_calls
@@ -283,6 +303,9 @@ def _begin(run: Run, frame: FrameType) -> Session:
         "wait_seconds": settings.wait_seconds,
         "index": index,
     }
+    if not _watches_exit:
+        _watches_exit = True
+        atexit.register(_end_open_blocks)
     session = Session(spec, settings, frame, Terminal(run.name[:60], quiet=options.quiet))
     session.begin()
     return session

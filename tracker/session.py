@@ -14,12 +14,13 @@ from . import active
 from .capture import process
 from .epochs import EpochClock
 from .guard import Guard
-from .journal import Journal, JournalReader
+from .journal import Journal
+from .judging import Judging
 from .launcher import start_sidecar
 from .on_import import when_imported
 from .report.terminal import Terminal
-from .rules.engine import Engine, FindingRecord, Outcome, Phase, Settings, Trace
-from .rules.engine.records import END, EPOCH, JUDGE, OUTCOME, VERDICT, Event, Json
+from .rules.engine import Phase, Settings
+from .rules.engine.records import END, EPOCH, Json
 from .rules.engine.signals import METRIC, METRIC_IN_MLFLOW, OVERHEAD, STEP_SECONDS
 from .rundir import RunDir, home
 from .signals import Termination
@@ -29,9 +30,6 @@ CODE_WAIT = 1.0
 
 MOST_REJECTED = 50
 """Metrics whose values are told to be no numbers; with more, the rest is left out in silence."""
-
-STEP_JUDGEMENT, STEP_JUDGEMENT_SECONDS = 50, 2.0
-"""Steps, and seconds, that lie at least between two judgements of the rules that are asked on steps."""
 
 
 class Session:
@@ -44,24 +42,19 @@ class Session:
         self.terminal = terminal
         self.rundir = RunDir.create(spec)
         if self.rundir.path.parent.parent != home():
-            terminal.warn_once(f"{home()} cannot be written; the run is kept in {self.rundir.path} until it is uploaded.")
+            terminal.warn_once(
+                f"{home()} cannot be written; until it is uploaded, the run is kept in {self.rundir.path}."
+            )
         self.journal = Journal(self.rundir.journal)
         self.guard = Guard(self._record_fault)
         self.clock = EpochClock()
-        self.should_stop = False
         self.ended = False
         self._alive: IO[bytes] | None = self.rundir.hold_alive()
         self._training: Any = None
         self._hooked = False
         self.foreign: Any = None
-        self._reader = JournalReader(self.rundir.journal)
-        self._trace = Trace()
-        self._engine: Engine | None = None
+        self.judging = Judging(self.journal, self.guard, settings, terminal)
         self._rejected: set[str] = set()
-        self._said: dict[str, tuple[str, str]] = {}
-        self._alarms = 0
-        self._judged_step = 0
-        self._judged_at = time.perf_counter()
         self._epoch_began = time.perf_counter()
         self._capture_known = False
         self._loaders: set[int] = set()
@@ -84,7 +77,7 @@ class Session:
             start_sidecar(self.rundir)
         self._sidecar_started = time.perf_counter()
         with self.guard.part("engine"):
-            self._engine = Engine.from_settings(self.settings)
+            self.judging.begin()
         with self.guard.part("signals"):
             self._termination.install()
         active.enter(self)
@@ -159,10 +152,7 @@ class Session:
             self.rundir.write_json("process.json", content)
             self.journal.fact("randomness", self.step, self._process.facts().get("randomness"))
         self._learn_capture(wait=CODE_WAIT)
-        self.judge(Phase.RUN)
-        if self._engine is not None:
-            self.verdict = self._engine.verdict(self._trace).as_json()
-            self.journal.event(VERDICT, self.step, dict(self.verdict))
+        self.verdict = self.judging.conclude(self.step)
 
     def wait_for_store(self) -> dict[str, Any]:
         """Waits for the sidecar to finish, no longer than the settings allow; returns what it has done."""
@@ -256,7 +246,7 @@ class Session:
                 self.rundir.write_json("process.json", self._process.so_far())
         span: dict[str, Json] = {"epoch": self.clock.epoch, "first_step": first, "last_step": last}
         self.journal.event(EPOCH, last, {**span, "source": self.clock.source})
-        self.judge(Phase.EPOCH)
+        self.judging.judge(Phase.EPOCH, self.step)
         self.clock.advance(step)
         self._epoch_began = time.perf_counter()
 
@@ -269,56 +259,6 @@ class Session:
         self.close_epoch()
         if self._training is not None:
             self._training.governor.spent += time.perf_counter() - began
-
-    def judge_soon(self) -> None:
-        """A reading is not finite: the rules for steps are asked at once, the first time and then ever more rarely."""
-        self._alarms += 1
-        if self._alarms & (self._alarms - 1) == 0:
-            self.judge(Phase.STEP)
-
-    def judge_step(self) -> None:
-        """Asks the rules for steps now and then; called after each step."""
-        if (
-            self.step - self._judged_step >= STEP_JUDGEMENT
-            and time.perf_counter() - self._judged_at >= STEP_JUDGEMENT_SECONDS
-        ):
-            self.judge(Phase.STEP)
-
-    def judge(self, phase: Phase) -> None:
-        """Marks the judgement in the journal and makes it, on everything the journal holds so far."""
-        if self._engine is None or "engine" in self.guard.off:
-            return
-        self._judged_step = self.step
-        with self.guard.part("engine"):
-            self.journal.event(JUDGE, self.step, {"phase": phase.value})
-            outcomes: list[Outcome] = []
-            for _, record in self._reader.read():
-                if isinstance(record, Event) and record.name in (OUTCOME, VERDICT):
-                    continue
-                self._trace.feed(record)
-                if isinstance(record, Event) and record.name == JUDGE:
-                    outcomes = self._engine.judge(Phase(str(record.data["phase"])), self._trace)
-            self._tell(phase, outcomes)
-        self._judged_at = time.perf_counter()
-
-    def _tell(self, phase: Phase, outcomes: list[Outcome]) -> None:
-        """Journals the outcomes that differ from what was said before, shows the findings, obeys the settings."""
-        for outcome in outcomes:
-            # Why a rule is skipped changes with every number in it; that it is skipped does not.
-            said = (outcome.status.value, "|".join(finding.subject for finding in outcome.findings))
-            if self._said.get(outcome.rule) != said:
-                self._said[outcome.rule] = said
-                self.journal.event(OUTCOME, self.step, outcome.as_json())
-                self.terminal.outcome(outcome, self._trace.epoch, self.step)
-            if self.settings.stops(outcome):
-                self.should_stop = True
-        if phase is Phase.EPOCH:
-            self.terminal.epoch(self._trace, self.step)
-
-    @property
-    def findings(self) -> list[FindingRecord]:
-        """What has been found so far."""
-        return self._engine.findings if self._engine is not None else []
 
     def _learn_capture(self, wait: float = 0.0) -> None:
         """Takes over from the sidecar what it captured, once it is there, so that rules can judge it."""

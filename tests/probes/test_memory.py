@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from tests.trainings import data, loader, mlp, step, tracked
-from tracker.probes import frames
+from tracker import frames
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_a_run_that_is_over_is_freed():
     with tracked() as run:
         model, (x, y) = mlp(), data()
         step(model, torch.optim.SGD(model.parameters(), 0.1), x, y)
-    kept = weakref.ref(run._session._trace)
+    kept = weakref.ref(run._session.judging._trace)
     del run
     gc.collect()
 

@@ -14,6 +14,7 @@ from pathlib import PurePath
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ..frames import variables
 from .described import describe_loader, describe_optimizer, describe_scheduler
 from .values import plain, settings_of
 
@@ -31,7 +32,6 @@ _CONFIG_NAMES = frozenset(
 """Names under which a dict, dataclass or SimpleNamespace is taken as the script's configuration."""
 
 _OPTIMIZED = 0x1  # inspect.CO_OPTIMIZED: a function's frame, whose locals are not a real namespace
-_SNAPSHOT_NAMES = frozenset({"locals", "vars", "eval", "exec", "dir"})
 
 
 def from_frames(frame: FrameType | None) -> dict[str, Json]:
@@ -60,7 +60,7 @@ def _namespaces(frame: FrameType | None) -> Iterator[Mapping[str, Any]]:
     while frame is not None:
         namespace = frame.f_globals
         if frame.f_code.co_flags & _OPTIMIZED and _is_users(frame):
-            yield _locals_of(frame)
+            yield variables(frame)
         # Only the script's own globals: those of a library in between are not its configuration.
         if namespace.get("__name__") == "__main__" and id(namespace) not in seen:
             seen.add(id(namespace))
@@ -81,23 +81,6 @@ def _is_users(frame: FrameType) -> bool:
     if name == _OURS or name.startswith(f"{_OURS}."):
         return False
     return not (file.startswith(_LIBRARIES) or "site-packages" in file or "dist-packages" in file)
-
-
-def _locals_of(frame: FrameType) -> dict[str, Any]:
-    """A copy of a function's locals that leaves no trace.
-
-    Up to Python 3.12 `f_locals` is a snapshot kept with the frame: it would refresh a dict that the user got from
-    `locals()`, and would keep what they `del` alive. Hence frames that could hold such a dict are passed over, and
-    the snapshot is emptied after the copy. From 3.13 on it is a view (PEP 667).
-    """
-    if sys.version_info >= (3, 13):
-        return dict(frame.f_locals)
-    if not _SNAPSHOT_NAMES.isdisjoint(frame.f_code.co_names) or frame.f_trace is not None:
-        return {}
-    snapshot = frame.f_locals
-    copy = dict(snapshot)
-    snapshot.clear()
-    return copy
 
 
 def _configuration(name: str, value: Any) -> Json:

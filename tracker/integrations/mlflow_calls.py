@@ -10,17 +10,17 @@ Nothing here imports mlflow; it works on the module that user code has imported.
 
 from __future__ import annotations
 
-import functools
 import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .. import active
+from ..patching import Patches
 
 if TYPE_CHECKING:
     from ..rules.engine.records import Json
@@ -30,9 +30,6 @@ STORE_WAIT = 5.0
 """Seconds user code that asks for the active run waits, at most, for the store."""
 
 _busy = threading.local()
-_lock = threading.Lock()
-_users = 0
-_undo: list[Callable[[], None]] = []
 
 
 class Watcher:
@@ -48,11 +45,11 @@ class Watcher:
         adopted = session.spec.get("adopt")
         self.run_ids: set[str] = {adopted} if adopted else set()
         """MLflow runs that are this run."""
-        _install(self._mlflow, self._fluent)
+        _patches.use()
 
     def close(self) -> None:
         """Takes our run from MLflow's stack without closing it: the sidecar does that."""
-        _uninstall()
+        _patches.release()
         self._detach()
 
     def observe(self, run_id: Any, metrics: Mapping[str, Any], step: Any) -> None:
@@ -147,40 +144,18 @@ def _current() -> Watcher | None:
     return session.foreign if session is not None else None
 
 
-def _install(mlflow: Any, fluent: Any) -> None:
-    global _users
-    with _lock:
-        _users += 1
-        if _users > 1:
-            return
-        client = import_module("mlflow.tracking.client").MlflowClient
-        _wrap(client, "log_metric", _log_metric)
-        _wrap(client, "log_batch", _log_batch)
-        for module in (mlflow, fluent):
-            _wrap(module, "start_run", _start_run)
-            _wrap(module, "active_run", _active_run)
-        _wrap(fluent, "_get_or_start_run", _active_run)
+def _wrap_all() -> None:
+    fluent = import_module("mlflow.tracking.fluent")
+    client = import_module("mlflow.tracking.client").MlflowClient
+    _patches.replace(client, "log_metric", _log_metric)
+    _patches.replace(client, "log_batch", _log_batch)
+    for module in (sys.modules["mlflow"], fluent):
+        _patches.replace(module, "start_run", _start_run)
+        _patches.replace(module, "active_run", _active_run)
+    _patches.replace(fluent, "_get_or_start_run", _active_run)
 
 
-def _uninstall() -> None:
-    global _users
-    with _lock:
-        _users -= 1
-        while _undo and not _users:
-            _undo.pop()()
-
-
-def _wrap(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-    original = getattr(owner, name)
-    wrapper = functools.wraps(original)(make(original))
-    setattr(owner, name, wrapper)
-
-    def restore() -> None:
-        # Someone may have wrapped us in the meantime: taking our wrapper out from under theirs would lose theirs.
-        if getattr(owner, name, None) is wrapper:
-            setattr(owner, name, original)
-
-    _undo.append(restore)
+_patches = Patches(_wrap_all)
 
 
 def _log_metric(original: Any) -> Any:

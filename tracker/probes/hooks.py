@@ -13,49 +13,21 @@ return what the wrapped function takes and returns.
 
 from __future__ import annotations
 
-import functools
-import threading
-from collections.abc import Callable
 from typing import Any
 
 from .. import active
+from ..patching import Patches
 from .loss import note_hooks
-
-_lock = threading.Lock()
-_users = 0
-_undo: list[Callable[[], None]] = []
 
 
 def install() -> None:
     """Installs the hooks; further calls only count. torch must be loaded."""
-    global _users
-    with _lock:
-        _users += 1
-        if _users == 1:
-            _install_all()
+    _patches.use()
 
 
 def uninstall() -> None:
     """Undoes one `install`; the last one takes everything away again."""
-    global _users
-    with _lock:
-        _users -= 1
-        if _users == 0:
-            while _undo:
-                _undo.pop()()
-
-
-def _replace(owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
-    original = getattr(owner, name)
-    wrapper = functools.wraps(original)(wrap(original))
-    setattr(owner, name, wrapper)
-
-    def restore() -> None:
-        # Someone may have wrapped us in the meantime: taking our wrapper out from under theirs would lose theirs.
-        if getattr(owner, name, None) is wrapper:
-            setattr(owner, name, original)
-
-    _undo.append(restore)
+    _patches.release()
 
 
 def _install_all() -> None:
@@ -79,8 +51,8 @@ def _install_all() -> None:
         if training is not None:
             training.after_step(optimizer)
 
-    _undo.append(register_optimizer_step_pre_hook(before_step).remove)
-    _undo.append(register_optimizer_step_post_hook(after_step).remove)
+    _patches.on_undo(register_optimizer_step_pre_hook(before_step).remove)
+    _patches.on_undo(register_optimizer_step_post_hook(after_step).remove)
 
     def backward(original: Any) -> Any:
         def observed(tensors: Any, *args: Any, **kwargs: Any) -> Any:
@@ -92,7 +64,7 @@ def _install_all() -> None:
 
         return observed
 
-    _replace(torch.autograd, "backward", backward)
+    _patches.replace(torch.autograd, "backward", backward)
 
     def next_batch(original: Any) -> Any:
         def observed(iterator: Any) -> Any:
@@ -104,7 +76,7 @@ def _install_all() -> None:
 
         return observed
 
-    _replace(dataloader._BaseDataLoaderIter, "__next__", next_batch)
+    _patches.replace(dataloader._BaseDataLoaderIter, "__next__", next_batch)
 
     def scale(original: Any) -> Any:
         def observed(scaler: Any, outputs: Any) -> Any:
@@ -116,7 +88,7 @@ def _install_all() -> None:
 
         return observed
 
-    _replace(torch.amp.GradScaler, "scale", scale)
+    _patches.replace(torch.amp.GradScaler, "scale", scale)
 
     if not hasattr(torch._C._autograd.SavedTensor, "unpack_hook"):
 
@@ -127,7 +99,7 @@ def _install_all() -> None:
 
             return observed
 
-        _replace(torch.autograd.graph.saved_tensors_hooks, "__enter__", enter)
+        _patches.replace(torch.autograd.graph.saved_tensors_hooks, "__enter__", enter)
 
 
 def _owner(optimizer: Any) -> Any:
@@ -145,3 +117,6 @@ def _current() -> Any:
     """The probe of the run that is current here, if any."""
     session = active.current()
     return session.training if session is not None else None
+
+
+_patches = Patches(_install_all)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .frames import objects_in
+from ..frames import objects_in
 
 SNAPSHOT_BYTES = 256 << 20
 """Most that is copied to measure a step's true update; parameters beyond it are left out."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..frames import objects_in
 from ..rules.engine.signals import CLASS_COUNT, GRAD_NORM, LOSS, LR, TRAIN_ACCURACY, UPDATE_RATIO, WEIGHT_NORM
-from .frames import objects_in
 from .loss import LossNode, find_loss_node, unscaled
 from .parameters import DIGEST_BYTES, SNAPSHOT_BYTES, Owned, digest, is_real, norms
 from .sampling import Governor
@@ -177,7 +177,7 @@ class Training:
         self.step += 1
         if self.governor.adjust(self.step):
             self._journal.event("sampling", self.step, {"every": self.governor.every})
-        self._session.judge_step()
+        self._session.judging.now_and_then(self.done)
 
     def finish(self) -> int:
         """Reads back what is still on a device; returns the number of steps done."""
@@ -259,7 +259,7 @@ class Training:
         for (name, _), norm in zip(items, gradients, strict=True):
             self._journal.reading(GRAD_NORM.name, name, self.step, norm)
         if not math.isfinite(whole):
-            self._session.judge_soon()
+            self._session.judging.at_once(self.done)
         self._snapshot(items)
 
     def _snapshot(self, items: list[tuple[str, torch.Tensor]]) -> None:
@@ -299,7 +299,7 @@ class Training:
                 self._take_loss(value)
             else:
                 self._journal.reading(LOSS.name, "", self.step, value)
-                self._session.judge_soon()
+                self._session.judging.at_once(self.done)
         else:
             self._take_loss(loss.reshape(()).clone())
         if self.governor.is_close(self.step) and "loss-node" not in self._guard.off:
@@ -340,7 +340,7 @@ class Training:
             for (step, _), value in zip(pending, values, strict=True):
                 self._journal.reading(LOSS.name, "", step, value)
             if not all(map(math.isfinite, values)):
-                self._session.judge_soon()
+                self._session.judging.at_once(self.done)
 
     def _observe_node(self, node: LossNode) -> None:
         if not self._loss_known:
