@@ -138,6 +138,9 @@ class Run:
         """Id of the run in MLflow: waits for the store up to five seconds, then None."""
         if self._session is None:
             return None
+        foreign = self._session.foreign
+        if foreign is not None and foreign.adopted:
+            return str(foreign.adopted)
         deadline = time.monotonic() + 5.0
         while (found := self._session.rundir.state.get("mlflow_run_id")) is None and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from mlflow.entities import Metric
 
-from tests.trainings import data, events, fault_parts, mlp, readings, records, step
+from tests.trainings import data, events, fault_parts, mlp, readings, records, step, subjects
 from tracker import Run, track
 from tracker.rules.engine.records import Reading
 
@@ -223,3 +223,27 @@ def test_a_store_that_does_not_answer_holds_nobody_up_for_long(tmp_path, monkeyp
     assert readings(run, "loss") == list(enumerate(losses))
     assert fault_parts(run) == []
     assert "the run was not in MLflow after 5 s" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_autologging_set_up_before_the_block_lands_in_our_run(store):
+    from sklearn.datasets import load_digits
+    from sklearn.linear_model import LogisticRegression
+
+    mlflow.sklearn.autolog(log_models=False, log_datasets=False, silent=True)
+    digits = load_digits()
+    try:
+        with track(Run("autologged", settings={"wait_seconds": 60}, quiet=True)) as run:
+            assert run.mlflow_run_id is not None
+            LogisticRegression(max_iter=1000).fit(digits.data[:200] / 16, digits.target[:200])
+            mlflow.log_metric("val_acc", 0.75, step=1)
+    finally:
+        mlflow.sklearn.autolog(disable=True)
+    (found,) = store.search_runs([experiment.experiment_id for experiment in store.search_experiments()])
+
+    assert found.info.run_id == run.mlflow_run_id
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics["val_acc"] == 0.75
+    assert found.data.metrics["training_accuracy_score"] > 0.9
+    assert found.data.tags["tracker.id"] == run.id
+    assert subjects(run, "metric/mlflow") >= {"val_acc", "training_accuracy_score"}

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 STORE_WAIT = 5.0
 """Seconds user code that asks for the active run waits, at most, for the store."""
 
+AUTOLOGGING = "mlflow.autologging"
+"""Tag of the runs that MLflow's autologging starts."""
+
 _busy = threading.local()
 
 
@@ -42,8 +45,9 @@ class Watcher:
         self._fluent = import_module("mlflow.tracking.fluent")
         self._attached: Any = None
         self._gave_up = False
-        adopted = session.spec.get("adopt")
-        self.run_ids: set[str] = {adopted} if adopted else set()
+        self.adopted: str | None = session.spec.get("adopt")
+        """The run of the user's own that has taken the place of ours."""
+        self.run_ids: set[str] = {self.adopted} if self.adopted else set()
         """MLflow runs that are this run."""
         _patches.use()
 
@@ -66,7 +70,14 @@ class Watcher:
             self._session.guard.fault("mlflow-metrics", error)
 
     def start_run(self, original: Any, args: Any, kwargs: Any) -> Any:
-        """The user starts a run: unless it is nested in ours, it takes the place of ours."""
+        """The user starts a run: unless it is nested in ours, it takes the place of ours.
+
+        Autologging starts one when it finds none (it may have looked past our `active_run`): it is given ours.
+        """
+        if AUTOLOGGING in (kwargs.get("tags") or {}):
+            self.attach()
+            if self._is_attached():
+                return self._attached
         if kwargs.get("nested") or kwargs.get("parent_run_id"):
             if kwargs.get("nested"):
                 self.attach()
@@ -84,14 +95,15 @@ class Watcher:
         """Makes our run MLflow's active one, once the store has answered; without it, goes on unattached."""
         stack = self._stack()
         is_free = not stack or any(stack[-1] is watcher._attached for watcher in _watchers())
-        if self._attached is not None or self._gave_up or not is_free:
+        if self._is_attached() or not is_free or "mlflow-attach" in self._session.guard.off:
             return
-        deadline = time.monotonic() + STORE_WAIT
+        # Once waited for in vain, the store is only looked at: it may still come.
+        deadline = time.monotonic() + (0.0 if self._gave_up else STORE_WAIT)
         state = self._session.rundir.state
-        while state.get("mlflow_run_id") is None and time.monotonic() < deadline:
+        while self.adopted is None and state.get("mlflow_run_id") is None and time.monotonic() < deadline:
             time.sleep(0.02)
             state = self._session.rundir.state
-        run_id = state.get("mlflow_run_id")
+        run_id = self.adopted or state.get("mlflow_run_id")
         if run_id is None:
             self._gave_up = True
             self._session.terminal.warn_once(
@@ -107,21 +119,30 @@ class Watcher:
                 self._attached = self._mlflow.start_run(run_id=run_id, nested=bool(stack))
             self.run_ids.add(run_id)
         except Exception as error:
-            self._gave_up = True
             self._session.guard.fault("mlflow-attach", error)
 
     def _stack(self) -> list[Any]:
         return self._fluent._active_run_stack.get()  # type: ignore[no-any-return]
 
+    def _is_attached(self) -> bool:
+        """Whether our run is on MLflow's stack; the user may have ended it there."""
+        return any(run is self._attached for run in self._stack())
+
     def _detach(self) -> None:
         stack = self._stack()
         if self._attached is not None and stack and stack[-1] is self._attached:
-            stack.pop()
+            if self._attached.info.run_id == self.adopted:
+                # The user's own run, which they had ended and we opened again: nobody else closes it.
+                with _inside():
+                    self._mlflow.end_run()
+            else:
+                stack.pop()
         self._attached = None
 
     def _adopt(self, run_id: str) -> None:
         if run_id not in self.run_ids:
             self.run_ids.add(run_id)
+            self.adopted = run_id
             where: dict[str, Json] = {"mlflow_run_id": run_id, "tracking_uri": str(self._mlflow.get_tracking_uri())}
             self._session.journal.event("adopt", self._session.step, where)
 
