@@ -234,7 +234,7 @@ def test_autologging_set_up_before_the_block_lands_in_our_run(store):
     digits = load_digits()
     try:
         with track(Run("autologged", settings={"wait_seconds": 60}, quiet=True)) as run:
-            assert run.mlflow_run_id is not None
+            assert any(run.mlflow_run_id for _ in range(12))  # each asks for five seconds
             LogisticRegression(max_iter=1000).fit(digits.data[:200] / 16, digits.target[:200])
             mlflow.log_metric("val_acc", 0.75, step=1)
     finally:
