@@ -68,7 +68,7 @@ def read_history(path: Path, columns: Mapping[str, str] | None = None) -> Histor
     """
     try:
         rows = _rows(path)
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise StoreError(f"{path} cannot be read as a history: {error}. Expected CSV, JSON lines or JSON.") from error
     if not any(rows):
         raise StoreError(f"{path} holds no numbers. Expected a header and rows, or one JSON object for each step.")

@@ -12,8 +12,10 @@ from .rundir import RunDir
 MAIN = Path(__file__).absolute().with_name("_sidecar_main.py")
 LOG = "sidecar.log"
 
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+_LIVE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """Set unless the user has: a dead server otherwise blocks a call for minutes, and the sidecar retries by itself."""
+_SYNC = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+"""The same for `tracker sync`, which nobody's training waits for: a store may be slower than that of a live run."""
 
 _DETACH = '"$@" &'
 """Run by /bin/sh, which ends at once. The sidecar is then no child of the training process: user code that waits for
@@ -34,9 +36,9 @@ def sidecar_command(*arguments: str) -> list[str]:
     return [sys.executable, "-I", str(MAIN), *arguments]
 
 
-def sidecar_environment() -> dict[str, str]:
+def sidecar_environment(is_sync: bool = False) -> dict[str, str]:
     """The environment of the sidecar: that of the training, with one thread for numeric libraries."""
-    environment = {**_PATIENCE, **os.environ, "OMP_NUM_THREADS": "1", "TRACKER_SIDECAR": "1"}
+    environment = {**(_SYNC if is_sync else _LIVE), **os.environ, "OMP_NUM_THREADS": "1", "TRACKER_SIDECAR": "1"}
     # These would make the sidecar part of the training (a rank, the active run) or watch it like one.
     for name in ("MLFLOW_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_RANK", "TRACKER_REPRODUCE"):
         environment.pop(name, None)

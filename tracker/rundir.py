@@ -48,16 +48,20 @@ SHOWN_RUNS = 5
 
 def home() -> Path:
     """The folder that holds all runs of this user."""
-    chosen = os.environ.get("TRACKER_HOME")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(cache) / "soundrun"
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    path = os.path.expanduser(os.environ.get("TRACKER_HOME") or os.path.join(cache, "soundrun"))
+    # A user without a home, as in many containers, keeps the `~`: a folder of that name would be made in the work tree.
+    return _temporary() if path.startswith("~") else Path(path).absolute()
 
 
-def _bases() -> tuple[Path, Path]:
+def _temporary() -> Path:
+    """The place of runs when there is no home, or none that can be written."""
+    return Path(tempfile.gettempdir()) / f"soundrun-{os.getuid()}"
+
+
+def _bases() -> list[Path]:
     """Where runs may be: home, and the place that is taken when home cannot be written."""
-    return home(), Path(tempfile.gettempdir()) / f"soundrun-{os.getuid()}"
+    return list(dict.fromkeys((home(), _temporary())))
 
 
 def ambiguous(run_id: str, found: Sequence[str]) -> StoreError:
@@ -110,6 +114,10 @@ class RunDir:
             path = base / "runs" / spec["id"]
             try:
                 path.mkdir(parents=True, mode=0o700)
+            except OSError as error:
+                problem = error
+                continue
+            try:
                 (path / "capture").mkdir()
                 (path / "series").mkdir()
                 _write(path / SPEC, spec)

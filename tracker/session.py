@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -45,7 +46,11 @@ class Session:
             terminal.warn_once(
                 f"{home()} cannot be written; until it is uploaded, the run is kept in {self.rundir.path}."
             )
-        self.journal = Journal(self.rundir.journal)
+        try:
+            self.journal = Journal(self.rundir.journal)
+        except OSError:
+            shutil.rmtree(self.rundir.path, ignore_errors=True)  # else it passes for a run that was lost
+            raise
         self.guard = Guard(self._record_fault)
         self.clock = EpochClock()
         self.ended = False
@@ -152,6 +157,12 @@ class Session:
             self.rundir.write_json("process.json", content)
             self.journal.fact("randomness", self.step, self._process.facts().get("randomness"))
         self._learn_capture(wait=CODE_WAIT)
+        if self.journal.dropped:
+            self.journal.event("dropped", self.step, {"readings": self.journal.dropped})
+            self.terminal.warn_once(
+                f"{self.journal.dropped} readings did not fit into {self.rundir.journal} and are lost: the disk is "
+                "full, or the journal at its largest size. Free some space, or name another place with TRACKER_HOME."
+            )
         self.verdict = self.judging.conclude(self.step)
 
     def wait_for_store(self) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class CaptureTable(_Table):
 class Settings(_Table):
     """The whole `[tool.tracker]` table; `Settings.load` reads and checks it against the rules there are."""
 
-    experiment: str | None = None
+    experiment: str | None = Field(None, min_length=1)
     """Name of the experiment in MLflow."""
     tracking_uri: str | None = None
     """Where MLflow is; the local database without it."""

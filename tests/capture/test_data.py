@@ -7,8 +7,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 import sysconfig
+import time
 from importlib import metadata
 from pathlib import Path
 

@@ -243,7 +243,11 @@ def test_random_that_was_drawn_from_before_the_import_is_an_advisory_gap():
 
 def test_a_seeded_generator_has_no_gap_of_early_draws():
     random.seed(4)
+    np.random.seed(4)
+    torch.manual_seed(4)
     random.random()
+    torch.rand(1)
+    np.random.rand()
     state = RandomState.capture()
 
     assert not [gap for gap in capture_randomness(state, state).gaps if "before the tracker" in gap.what]

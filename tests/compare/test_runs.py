@@ -147,3 +147,26 @@ def test_the_command_shows_every_part(repository, capsys):
     assert code == 1
     for part in ("code: differs", "+lr = 0.2", "parameters: 1 differ", "threads torch", "randomness: 1", "at step 1"):
         assert part in said
+
+
+def test_one_sentence_says_where_the_numbers_part_and_what_differs(repository):
+    first = record(repository)
+    faster = record(repository, losses=(1.0, 0.4), params={"lr": 0.2, "optimizer/lr": 0.2})
+    chance = record(repository, losses=(0.9, 0.4))
+    threads = record(repository, threads=8)
+
+    assert (
+        compared(first, faster).explanation == "The numbers part at the first update. What differs: lr 0.1 against 0.2."
+    )
+    assert "nothing recorded differs: initial weights" in compared(first, chance).explanation
+    assert compared(first, threads).explanation.startswith("The numbers have the same bits, although these differ: thr")
+
+
+def test_other_code_and_another_seed_are_in_the_sentence(repository):
+    first = record(repository)
+    (repository / "train.py").write_text("lr = 0.2\n")
+    second = record(repository, losses=(0.9, 0.4), seed="t")
+
+    said = compared(first, second).explanation
+
+    assert said == "The numbers part at the first step. What differs: code (1 file); random state of torch."

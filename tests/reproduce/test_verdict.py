@@ -284,3 +284,11 @@ def test_a_stopped_run_whose_numbers_differ_or_are_missing_did_not_come_out_agai
     assert not other.is_reproduced
     assert not shorter.is_reproduced
     assert standing_after(other, "2026-01-01", "R2", "host", "true").reproducible == "false"
+
+
+def test_two_runs_that_ended_alike_and_said_no_number_prove_nothing_against_the_first():
+    silent = Ledger({}, status="FINISHED")
+
+    standing = standing_after(grade(silent, silent), "2026-01-01", "R2", "host", "true")
+
+    assert (standing.grade, standing.reproducible) == ("R3", "true")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +17,7 @@ from playing import log_of, make_spec, play, played, query, run_sidecar, wait_fo
 
 from tracker.launcher import sidecar_command, sidecar_environment, start_sidecar
 from tracker.rundir import RunDir
-from tracker.sidecar.sync import is_stale, sync_all, sync_run, unfinished
+from tracker.sidecar.sync import is_stale, prune, sync_all, sync_run, unfinished
 from tracker.stores import open_store
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -170,6 +172,59 @@ def _answers(port: int) -> bool:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    import os
-
     os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_pending_run_goes_to_another_store_when_one_is_named(cwd: Path, uri: str) -> None:
+    rundir = RunDir.create(make_spec(cwd, f"sqlite:///{cwd}"))  # a folder, which no database can be
+    played(rundir)
+    before = sync_run(rundir)
+    after = sync_run(rundir, uri=uri)
+
+    assert before.result == "pending"
+    assert "is no file, expected a SQLite database" in before.store
+    assert "tracker sync --uri" in before.store
+    assert (after.result, after.store) == ("whole", "ok")
+    assert query(uri, "select status from runs") == [("FINISHED",)]
+
+
+@pytest.mark.slow
+def test_a_store_that_was_put_right_is_found_by_the_next_sync(cwd: Path, database: Path) -> None:
+    (cwd / "mlruns" / "0").mkdir(parents=True)
+    (cwd / "mlruns" / "0" / "meta.yaml").write_text("name: Default\n")
+    rundir = RunDir.create(make_spec(cwd, None))
+    played(rundir)
+    before = sync_run(rundir)
+    shutil.copy(database, cwd / "mlflow.db")
+    shutil.rmtree(cwd / "mlruns")
+
+    assert before.store.startswith("refused: ")
+    assert sync_run(rundir).result == "whole"
+
+
+def test_only_old_runs_that_are_whole_are_pruned() -> None:
+    rundirs = {name: RunDir.create({"id": name * 32, "started": 0}) for name in "abc"}
+    for name in "ab":
+        rundirs[name].update_state(finished=True)
+    rundirs["c"].update_state(store="unreachable: the server is down")
+    for name in "ac":
+        os.utime(rundirs[name].path / "state.json", (0, 0))
+    gone = prune(30)
+
+    assert gone == ["a" * 32]
+    assert sorted(run.path.name for run in RunDir.all()) == ["b" * 32, "c" * 32]
+    assert not rundirs["a"].path.exists()
+
+
+@pytest.mark.slow
+def test_a_database_whose_making_is_killed_is_made_by_the_next(cwd: Path, fresh_uri: str, start: Start) -> None:
+    rundir = RunDir.create(make_spec(cwd, fresh_uri))
+    played(rundir, epochs=1)
+    sidecar = start(*sidecar_command("--sync", str(rundir.path)), env=sidecar_environment())
+    # MLflow fills the file in place, for seconds; ours is whole when it appears.
+    wait_for((cwd / "mlflow.db").exists, 60)
+    sidecar.kill()
+    sidecar.wait()
+
+    assert query(fresh_uri, "select name from experiments where experiment_id = 0") == [("Default",)]
+    assert sync_run(rundir).result == "whole"

@@ -108,3 +108,23 @@ def test_a_view_is_made_once_and_never_changed(client: MlflowClient, monkeypatch
 
     assert (off, first, save_view(client, number)) == (False, True, False)
     assert client.get_experiment(number).tags[TAG] == "theirs"
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id(uri: str, client: MlflowClient, plain_run: str) -> None:
+    number = client.get_run(plain_run).info.experiment_id
+    ours = client.create_run(number, tags={"tracker.id": "abcdef01" * 4}).info.run_id
+    store = open_store(uri)
+
+    assert store.find(plain_run[:8]).run_id == plain_run
+    assert store.find("abcdef01").run_id == ours
+    with pytest.raises(StoreError, match="Did you mean"):
+        store.find(plain_run[:5])
+
+
+def test_a_beginning_that_two_runs_share_names_both(uri: str, client: MlflowClient, plain_run: str) -> None:
+    number = client.get_run(plain_run).info.experiment_id
+    runs = [client.create_run(number, tags={"tracker.id": f"fedcba{one}" + "0" * 25}).info.run_id for one in "01"]
+    with pytest.raises(StoreError, match="2 runs begin with 'fedcba'") as caught:
+        open_store(uri).find("fedcba")
+
+    assert all(run_id in str(caught.value) for run_id in runs)

@@ -55,11 +55,13 @@ def keep_inputs(
     if root is None:
         return Captured()
     code = read_listing(into / LISTING)
+    known = {str(row["path"]) if isinstance(row, dict) else row for row in _code_facts(into).get("outside") or ()}
     keeper = _Keeper(root, limits or InputLimits())
     for row in data["items"]:
-        if row.get("relative") in code:
+        stored_as = keeper.real_name(row["path"])  # a folder of the project may be reached through a link in it
+        if stored_as in code:
             row["in_code"] = True
-            keeper.compare(row, code[row["relative"]], row["path"] in rewritten)
+            keeper.compare(stored_as, code[stored_as][1], row["path"] in rewritten)
         elif row["path"] in rewritten:
             row["rewritten"] = True
             keeper.lost.append(str(row.get("relative") or row["path"]))
@@ -69,12 +71,21 @@ def keep_inputs(
             row["from_root"] = os.path.relpath(row["path"], root)
             keeper.climbing.append(row["from_root"])
     for file in loaded_files:
-        keeper.take_module(file, code, skip)
+        if os.path.realpath(file) not in known:
+            keeper.take_module(file, code, skip)
     if keeper.entries:
         write_archive(into / ARCHIVE, root, sorted(keeper.entries.items()))
     data["stored"] = sorted(path.decode("utf-8", "surrogateescape") for path in keeper.entries)
     (into / "data.json").write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return Captured(gaps=keeper.gaps(), files=[into / ARCHIVE] if keeper.entries else [])
+
+
+def _code_facts(into: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads((into / "code.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 class _Keeper:
@@ -90,15 +101,19 @@ class _Keeper:
         self.modules: list[str] = []
         self.climbing: list[str] = []
 
-    def compare(self, row: dict[str, Any], entry: tuple[str, str], is_rewritten: bool) -> None:
+    def real_name(self, path: str) -> str:
+        """The name below the project of what `path` leads to; empty where that is elsewhere."""
+        real, top = os.path.realpath(path), os.path.realpath(self.root)
+        return os.path.relpath(real, top) if real.startswith(top + os.sep) else ""
+
+    def compare(self, relative: str, oid: str, is_rewritten: bool) -> None:
         """Notice an input of the code that somebody else changed while the run went on."""
-        mode, oid = entry
-        path = self.root / row["relative"]
-        if is_rewritten or mode == "120000" or path.is_symlink() or not path.is_file():
+        path = self.root / relative
+        if is_rewritten or not path.is_file():
             return
         algorithm = "sha256" if len(oid) == 64 else "sha1"
         if blob_id(path.read_bytes(), algorithm) != oid:
-            self.changed.append(row["relative"])
+            self.changed.append(relative)
 
     def take(self, relative: str) -> bool:
         """Store one file if it is small and shows no secret; say whether it is stored."""

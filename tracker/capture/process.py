@@ -78,7 +78,7 @@ class ProcessFacts:
         """Settings of an optimizer, and of the schedulers and loaders around it: (params, facts)."""
         import torch
 
-        from ..probes.frames import objects_in
+        from ..frames import objects_in
 
         prefix = f"{number}/" if number else ""
         described = hyperparameters.describe_optimizer(optimizer)

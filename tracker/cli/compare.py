@@ -30,6 +30,7 @@ def compare(a: str, b: str, tracking_uri: str | None, as_json: bool) -> int:
 def _show(comparison: RunComparison, a: RecordedRun, b: RecordedRun) -> None:
     say(f"A  {a.name}  {a.id}")
     say(f"B  {b.name}  {b.id}")
+    say(comparison.explanation, "bold")
     _show_code(comparison)
     _show_params(comparison)
     _show_environment(comparison)
@@ -107,7 +108,8 @@ def _show_numbers(comparison: RunComparison) -> None:
     if first is not None:
         say(f"  first difference: {first.metric} at step {first.step}: A {first.a!r}, B {first.b!r} ({first.size})")
     if comparison.cause is not None:
-        say(f"  where: {comparison.cause.where}; likely {comparison.cause.likely}")
+        likely = "" if comparison.recorded_differences else f"; likely {comparison.cause.likely}"
+        say(f"  where: {comparison.cause.where}{likely}")
     for moment, (x, y) in comparison.weights.items():
         said = "not known" if not (x and y) else "the same" if x == y else "differ"
         say(f"  weights at the {moment}: {said}")

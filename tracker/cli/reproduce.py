@@ -37,7 +37,7 @@ def reproduce(
     tracking_uri: str | None,
     as_json: bool,
 ) -> int:
-    """Restores, runs, compares, grades; returns 0 when the numbers came out again and 1 when they did not."""
+    """Restores, runs, compares, grades; 0 when the numbers came out again, 1 when not, 2 when there are none."""
     original = RecordedRun.find(run_id, tracking_uri)
     try:
         return _reproduce(original, into, yes, use_current_env, use_current_data, timeout, as_json)
@@ -143,6 +143,13 @@ def _restore(original: RecordedRun, plan: Plan, folder: Path) -> tuple[Path, Pat
 def _check_data(plan: Plan, root: Path, use_current_data: bool) -> int:
     """Puts the data in place; returns how many files are not the recorded ones, where the user allowed that."""
     data = DataCheck(plan.data)
+    lost = data.out_of_reach(root)
+    if lost and not use_current_data:
+        beside = plan.project.parent / f"{plan.project.name}-again" if plan.project else root
+        raise ReproduceError(
+            f"{lost[0]} leads out of the project by a relative path, to nothing from {root}. "
+            f"Nothing was executed. Restore beside the original: --into {beside}"
+        )
     left = data.outside_project(root)
     changed = data.changed(root)
     if changed and not use_current_data:
@@ -157,13 +164,6 @@ def _check_data(plan: Plan, root: Path, use_current_data: bool) -> int:
         progress(f"data: {name}: not the recorded file")
     for name in place_data(root, left):
         progress(f"data: {name} is linked, not copied: the re-run could write to it")
-    lost = data.out_of_reach(root)
-    if lost and not use_current_data:
-        beside = plan.project.parent / f"{plan.project.name}-again" if plan.project else root
-        raise ReproduceError(
-            f"{lost[0]} leads out of the project by a relative path, to nothing from {root}. "
-            f"Nothing was executed. Restore beside the original: --into {beside}"
-        )
     progress(f"data: {len(data.items) - len(changed)} of {len(data.items)} files as recorded ({data.identity})")
     return len(changed)
 
@@ -212,6 +212,8 @@ def _judge(original: RecordedRun, plan: Plan, done: Rerun, folder: Path, other_d
         )
     else:
         _show_result(original, again, result, standing)
+    if result.grade == "R3" and not result.n_points:
+        return ExitCode.UNJUDGED
     return ExitCode.FINE if result.is_reproduced else ExitCode.FOUND
 
 

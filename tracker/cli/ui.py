@@ -79,10 +79,11 @@ def _environment() -> dict[str, str]:
     """
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
     place = getattr(sys.modules.get("mlflow"), "__file__", None)
-    home = os.path.dirname(os.path.dirname(os.path.abspath(place))) if isinstance(place, str) else None
     given = environment.pop("PYTHONPATH", "").split(os.pathsep)
-    if home in map(os.path.abspath, filter(None, given)):
-        environment["PYTHONPATH"] = str(home)
+    if isinstance(place, str):
+        home = os.path.dirname(os.path.dirname(os.path.abspath(place)))
+        if home in [os.path.abspath(entry) for entry in given if entry]:
+            environment["PYTHONPATH"] = home
     return environment
 
 
@@ -157,7 +158,7 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, number)
             while time.monotonic() < deadline:
-                server.poll()  # takes leave of the server itself; a process that is gone and not waited for still counts
+                server.poll()  # a process that has ended and was not waited for is still one of the group
                 os.killpg(server.pid, 0)
                 time.sleep(0.05)
     server.wait()

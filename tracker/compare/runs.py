@@ -57,6 +57,41 @@ class RunComparison:
     weights: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
 
     @property
+    def recorded_differences(self) -> list[str]:
+        """What was recorded and differs, each in a few words: code, parameters, environment, data."""
+        found = []
+        if self.code.same is False:
+            files = self.code.stat.count("|")
+            found.append(f"code ({files} file{'s' * (files != 1)})" if files else "code")
+        # A bare name is what the user gave; the others often repeat it.
+        names = sorted(self.params, key=lambda name: (name.count("/"), name))
+        given = [name for name in names if "/" not in name] or names
+        found += [f"{name} {self.params[name][0]} against {self.params[name][1]}"[:80] for name in given[:3]]
+        if len(given) > 3:
+            found.append(f"{len(given) - 3} more parameters")
+        bits = [one for one in self.environment if one.can_change_bits]
+        found += [f"{one.what} {one.recorded} against {one.current}"[:80] for one in bits[:3]]
+        if len(bits) > 3:
+            found.append(f"{len(bits) - 3} more of the environment")
+        if self.data_same is False:
+            found.append(f"data ({', '.join(self.data[:2])}{' and more' if len(self.data) > 2 else ''})")
+        # Python's own is drawn from by libraries, and seldom by what computes the numbers.
+        drawn = [name for name in self.randomness if name != "python"] or ([] if found else list(self.randomness))
+        return found + [f"random state of {name}" for name in drawn]
+
+    @property
+    def explanation(self) -> str:
+        """Where the numbers part and what was recorded that explains it, in one sentence."""
+        found = "; ".join(self.recorded_differences)
+        if not self.numbers.n_points:
+            return f"No number was logged by both. Recorded differences: {found or 'none'}."
+        if self.cause is None:
+            return f"The numbers have the same bits{f', although these differ: {found}' if found else ''}."
+        if found:
+            return f"The numbers part at the {self.cause.where}. What differs: {found}."
+        return f"The numbers part at the {self.cause.where}, and nothing recorded differs: {self.cause.likely}."
+
+    @property
     def differs(self) -> bool:
         """True when anything differs that can make the runs differ, or any number does."""
         return bool(
@@ -106,6 +141,7 @@ class RunComparison:
                 "different": dict(numbers.different),
                 "first_difference": numbers.first_difference and numbers.first_difference.as_json(),
                 "first_beyond_tolerance": numbers.first_beyond and numbers.first_beyond.as_json(),
+                "explanation": self.explanation,
                 "cause": None if self.cause is None else {"where": self.cause.where, "likely": self.cause.likely},
                 "only_in_a": list(numbers.only_in_a),
                 "only_in_b": list(numbers.only_in_b),

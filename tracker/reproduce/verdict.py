@@ -205,6 +205,8 @@ def standing_after(
     else:
         best = (grade, scope)
     head = f"{result.grade} {result.scope} {date}"
+    if result.grade == "R3" and not result.n_points:  # the same end, and no number on either side: nothing against it
+        return Standing(*best, f"{head}: {result.explanation}", reproducible)
     if not fell_short:
         return Standing(*best, head, "true")
     last = f"failed: {head}: {result.explanation}"

@@ -14,7 +14,7 @@ from ..rundir import RunDir
 from ..stores.keys import Keys
 from . import wording
 
-LOST = "lost: the process died without a word (kill -9, out of memory or power)"
+LOST = "lost: the process died without a word (kill -9, os._exit, out of memory or power)"
 _STATUSES = ("FINISHED", "FAILED", "KILLED")
 _WORST = {"info": 0, "warning": 1, "error": 2, "fatal": 3}
 _GRADES = ("R0", "R1", "R2", "R3", "R4", "R5")
@@ -76,7 +76,7 @@ def first_tags(spec: Mapping[str, Any], captured: Mapping[str, Any], version: st
 
 
 def is_ours(key: str) -> bool:
-    """True for a tag that holds our verdict or our account of a run: a user's tag of that name becomes `user.<name>`."""
+    """True for a tag that holds our verdict, or our account of the run: a user's of that name becomes `user.<name>`."""
     return key in ("suspicious", "reproducible") or key.startswith(("tracker.", "rules.", "repro.", "code.", "env."))
 
 

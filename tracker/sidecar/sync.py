@@ -19,8 +19,10 @@ STARTING = 60.0
 """Seconds for which a young run is left alone by others: its own sidecar is about to begin."""
 STALE_AT_ONCE = 5
 """Stale runs that a sidecar finishes besides its own; `tracker sync` finishes all."""
+OTHERS_SECONDS = 60.0
+"""Seconds for which `tracker sync` waits for another process that is uploading a run whose training has ended."""
 KEEP_DAYS = 30
-"""Days for which the folder of a run stays after the run is whole in its store: commands read it faster than a store."""
+"""Days for which the folder of a run stays once the run is whole in its store: commands read it faster than a store."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,14 @@ def is_uploading(rundir: RunDir) -> bool:
 def sync_run(rundir: RunDir, timeout: float | None = None, uri: str | None = None) -> Synced:
     """Finishes one run; for one whose training still lives, starts the sidecar it should have.
 
-    `timeout` in seconds. `uri` is a store to take instead of the one the run was meant for. The upload is done by a process of its own in the run's folder, as relative paths of a store
-    are meant from there.
+    `timeout` in seconds. `uri` is a store to take instead of the one the run was meant for. The upload is done by a
+    process of its own in the run's folder, as relative paths of a store are meant from there.
     """
     before = _standing(rundir)
+    deadline = time.monotonic() + (OTHERS_SECONDS if timeout is None else timeout)
+    while before.result == "running" and not rundir.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.2)  # its own sidecar is still at it, and may succeed or give up
+        before = _standing(rundir)
     if before.result == "whole":
         return before
     if before.result == "running":
@@ -72,7 +78,7 @@ def sync_run(rundir: RunDir, timeout: float | None = None, uri: str | None = Non
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**sidecar_environment(), **({REDIRECT: uri} if uri else {})},
+            env={**sidecar_environment(is_sync=True), **({REDIRECT: uri} if uri else {})},
         )
         try:
             process.wait(timeout)

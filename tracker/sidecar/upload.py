@@ -305,7 +305,9 @@ class Upload:
         status, how = ending.status_of(end[1] if end else None, follower.end_signal if follower is not None else 0)
         captured = capture_at_end(self.rundir, self.spec, self._captured)
         if follower is not None and follower.dropped:
-            captured["dropped_readings"] = follower.dropped
+            what = f"{follower.dropped} readings were lost: the disk was full, or the journal at its largest size"
+            gap = {"part": "series", "what": what, "fix": "free some space, or set TRACKER_HOME", "blocking": False}
+            captured["gaps"] = [*captured["gaps"], gap]
         proof = prove_restorable(self.rundir, captured)
         verdict = (follower.verdict if follower is not None else None) or self._replayed()
         ended_at = end[0] if end else follower.last_time if follower is not None else self._journal_time()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -42,7 +44,7 @@ class StoreRefused(StoreError):
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     text = lines[0] if lines else ""
-    return f"{type(error).__name__}: {text[:300]}"
+    return f"{type(error).__name__}: {text if len(text) <= 300 else text[:299] + '…'}"
 
 
 def _asked(what: str, uri: str, call: Callable[[], T]) -> T:
@@ -72,7 +74,7 @@ class RunWriter:
         """What the store did not take, by name, and why."""
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        if "://" not in uri and not uri.startswith(("databricks", "uc")) and not _file_store_is_allowed():
+        if _is_file_store(uri) and not _file_store_is_allowed():
             fix = (
                 f"Convert it with: mlflow migrate-filestore --source {cwd / 'mlruns'} "
                 f"--target sqlite:///{cwd / 'mlflow.db'}"
@@ -82,6 +84,7 @@ class RunWriter:
             raise StoreRefused(f"{uri} is a store of MLflow's former file format, which MLflow no longer opens. {fix}")
         _check_database(uri)
         with alone(uri):
+            _asked("making the database", uri, lambda: _make_database(uri))
             self.client: MlflowClient = _asked("opening the store", uri, lambda: MlflowClient(tracking_uri=uri))
             _asked("opening the store", uri, lambda: self.client.search_experiments(max_results=1))
 
@@ -93,7 +96,7 @@ class RunWriter:
             chosen = os.environ.get("MLFLOW_EXPERIMENT_ID")
             name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
             if chosen:
-                self.experiment_id = chosen
+                self._use_experiment_number(chosen)
                 return
         wanted = name
         found = _asked("finding the experiment", self.uri, lambda: self.client.get_experiment_by_name(wanted))
@@ -114,6 +117,20 @@ class RunWriter:
                 f"mlflow experiments restore --experiment-id {number}, then: tracker sync."
             )
         self.experiment_id = str(found.experiment_id)
+
+    def _use_experiment_number(self, number: str) -> None:
+        try:
+            self.client.get_experiment(number)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise StoreRefused(
+                    f"MLFLOW_EXPERIMENT_ID is {number}, and {shown_uri(self.uri)} has no such experiment. "
+                    "Name one that exists, or give the run an experiment, then: tracker sync."
+                ) from error
+            raise StoreUnreachable(f"finding experiment {number} failed: {_first_line(error)}") from error
+        except Exception as error:
+            raise StoreUnreachable(f"finding experiment {number} failed: {_first_line(error)}") from error
+        self.experiment_id = number
 
     def find_or_create(self, own_id: str, name: str | None, started: float, tags: Mapping[str, str]) -> None:
         """Takes the run with this own id, or makes it. `started` in Unix seconds.
@@ -244,6 +261,35 @@ def _check_database(uri: str) -> None:
     folder = next(parent for parent in database.parents if parent.exists())
     if not os.access(folder, os.W_OK):
         raise StoreRefused(f"The database {database} cannot be made: {folder} cannot be written. {fix}")
+
+
+def _make_database(uri: str) -> None:
+    """Makes the SQLite file of a store that has none, whole or not at all.
+
+    MLflow makes its tables in place, over seconds; killed meanwhile, it leaves a file that no MLflow can open again.
+    Hence it is made elsewhere, and put into its place in one step.
+    """
+    database = database_of(uri)
+    if database is None or database.exists():
+        return
+    with tempfile.TemporaryDirectory(prefix="soundrun-", ignore_cleanup_errors=True) as folder:
+        made = Path(folder) / "mlflow.db"
+        MlflowClient(tracking_uri=f"sqlite:///{made}").search_experiments(max_results=1)
+        beside = database.with_name(f".{database.name}.{os.getpid()}")
+        try:
+            shutil.copyfile(made, beside)
+            try:
+                os.link(beside, database)  # unlike a renaming, never over a file that is there
+            except FileExistsError:
+                return
+            except OSError:  # a file system without links
+                os.replace(beside, database)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def _is_file_store(uri: str) -> bool:
+    return uri.startswith("file:") or ("://" not in uri and not uri.startswith(("databricks", "uc")))
 
 
 def _file_store_is_allowed() -> bool:

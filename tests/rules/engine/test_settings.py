@@ -88,7 +88,7 @@ def test_settings_are_what_the_table_says_and_are_frozen():
             {"suppress": [{"rule": "loss", "reason": "a"}, {"rule": "loss", "resaon": "a", "reason": "b"}]},
             "Unknown key 'resaon' in [tool.tracker.suppress]. Did you mean 'reason'?",
         ),
-        ({"zzz": 1}, "Unknown key 'zzz' in [tool.tracker]. It knows capture, experiment, home, "),
+        ({"zzz": 1}, "Unknown key 'zzz' in [tool.tracker]. It knows capture, experiment, observe, "),
         (
             {"rule": {"update-ratio": {"max_rato": 1}}},
             "Unknown key 'max_rato' in [tool.tracker.rule.update-ratio]. Did you mean 'max_ratio'? Run 'tracker rules'",
@@ -211,3 +211,26 @@ def test_a_profile_is_checked_by_name():
     assert Settings().with_profile("gan").profile == "gan"
     with pytest.raises(ConfigError, match=r"The task profile is 'gann'; expected one of .* Did you mean 'gan'\?"):
         Settings().with_profile("gann")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {},
+        {"rules": {"select": ["loss"], "minimum": ["nonfinite-loss", ["loss-spike", "loss-diverging"]], "patience": 2}},
+        {"rule": {"update-ratio": {"max_ratio": 0.2}}, "suppress": [{"rule": "loss-spike", "reason": "known"}]},
+        {"capture": {"redact": ["host"]}, "wait_seconds": 0},
+    ],
+)
+def test_settings_come_back_from_their_stored_form_as_they_were(table):
+    settings = Settings.load(table)
+    back = Settings.load(json.loads(json.dumps(settings.model_dump(mode="json"))))
+
+    assert back == settings
+    assert back.digest() == settings.digest()
+    assert Settings.load({"wait_seconds": 1}) != settings
+
+
+def test_an_experiment_has_a_name():
+    with pytest.raises(ConfigError, match="experiment"):
+        Settings.load({"experiment": ""})
