@@ -29,6 +29,8 @@ from .signals import Termination
 CODE_WAIT = 1.0
 """Seconds the first optimizer step waits, at most, for the code to be captured."""
 
+SIDECAR_START = 10.0
+"""Seconds after which a sidecar that does not hold its lock is taken to be gone."""
 MOST_REJECTED = 50
 """Metrics whose values are told to be no numbers; with more, the rest is left out in silence."""
 
@@ -169,7 +171,14 @@ class Session:
         """Waits for the sidecar to finish, no longer than the settings allow; returns what it has done."""
         deadline = time.monotonic() + self.settings.wait_seconds
         state = self.rundir.state
+        was_restarted = False
         while time.monotonic() < deadline and not state.get("finished"):
+            if not was_restarted and time.perf_counter() - self._sidecar_started > SIDECAR_START:
+                with self.rundir.uploading() as nobody_does:
+                    was_restarted = nobody_does
+                if was_restarted:  # it was killed, or could not start: nothing would come, however long we wait
+                    with self.guard.part("sidecar"):
+                        start_sidecar(self.rundir)
             if str(state.get("store", "")).startswith(("unreachable", "refused")):
                 break
             time.sleep(0.05)

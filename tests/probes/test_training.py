@@ -150,6 +150,26 @@ def test_one_round_of_a_gan_is_one_step():
     assert [event.data["last_step"] for event in events(run, "epoch")] == [5]
 
 
+def test_two_models_trained_in_turn_are_taken_for_a_gan():
+    run = gan_steps(6)
+
+    assert facts(run, "profile") == ["gan"]
+
+
+def test_optimizers_of_two_parts_of_one_model_are_not_taken_for_a_gan():
+    model, (x, y) = mlp(), data()
+    first, second = (torch.optim.SGD(model[at].parameters(), 0.1) for at in (0, 2))
+    with tracked() as run:
+        for _ in range(10):
+            functional.cross_entropy(model(x), y).backward()
+            for optimizer in (first, second):
+                optimizer.step()
+                optimizer.zero_grad()
+
+    assert facts(run, "profile") == []
+    assert run._session.step == 10
+
+
 def test_a_critic_that_steps_more_often_counts_the_steps():
     run = gan_steps(10, n_critic=5)
 

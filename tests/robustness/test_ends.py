@@ -51,9 +51,7 @@ def metrics(name: str) -> list[float]:
 
 
 def test_a_block_that_is_open_when_python_ends_is_closed(root, tmp_path):
-    body = (
-        "def g():\n    with block() as run:\n        for i in 0, 1, 2:\n            run.log(a=i)\n            yield\n"
-    )
+    body = "def g():\n    with block() as run:\n        for i in 0, 1:\n            run.log(a=i)\n            yield\n"
     done = run_script(root, tmp_path, body + "it = g(); next(it); next(it)\n")
 
     assert done.returncode == 0

@@ -133,9 +133,7 @@ def sync(
     ] = 30,
     tracking_uri: Annotated[
         str | None,
-        typer.Option(
-            "--tracking-uri", "--uri", metavar="URI", help="Another store than the one the run was meant for."
-        ),
+        typer.Option("--tracking-uri", "--uri", metavar="URI", help="Another store than the run was meant for."),
     ] = None,
     as_json: Json = False,
 ) -> int:

@@ -26,6 +26,9 @@ _READ_BACK = 32
 _CLOCK_EVERY = 0.05
 """Seconds between two notes of the wall time."""
 
+TURNS = 3
+"""Times that two optimizers must have stepped in turn, each after a loss of its own, for the profile `gan`."""
+
 _MAX_CLASSES = 1000
 """Classes that are counted one by one."""
 
@@ -43,6 +46,7 @@ class Training:
         self._owned: dict[int, tuple[weakref.ref[Any], Owned, int]] = {}
         self._stepped: set[int] = set()
         self._expected: set[int] = set()
+        self._backwards = self._backwards_at_step = self._turns = 0
         self._passes: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._numbers = itertools.count()
         self._rates: dict[str, float] = {}
@@ -92,6 +96,7 @@ class Training:
                     return
                 tensors = tensors[0]
             if tensors.numel() == 1 and is_real(tensors):
+                self._backwards += 1
                 self._activity()
                 self._observe_loss(tensors)
         except Exception as error:
@@ -122,6 +127,7 @@ class Training:
             if key in self._stepped:
                 self._end_round()
             self._tell_deferred()
+            self._note_turn()
             if "gradients" not in self._guard.off:
                 self._activity()
                 entry = self._owned.get(key)
@@ -178,6 +184,17 @@ class Training:
         if self.governor.adjust(self.step):
             self._journal.event("sampling", self.step, {"every": self.governor.every})
         self._session.judging.now_and_then(self.done)
+
+    def _note_turn(self) -> None:
+        """An optimizer is about to step: with a loss of its own behind another's step, two models train in turn.
+
+        That is the loop of a GAN, and no other common one: optimizers of parts of one model share a backward.
+        """
+        if self._stepped and self._backwards > self._backwards_at_step:
+            self._turns += 1
+            if self._turns == TURNS and self._session.settings.profile is None:
+                self._journal.fact("profile", self.step, "gan")
+        self._backwards_at_step = self._backwards
 
     def finish(self) -> int:
         """Reads back what is still on a device; returns the number of steps done."""
