@@ -155,6 +155,8 @@ class Session:
             with self.guard.part("mlflow"):
                 self.foreign.close()
         with self.guard.part("capture"):
+            if self._training is not None:
+                self._process.label_counts(self._training.label_counts)
             content = self._process.at_end()
             self.rundir.write_json("process.json", content)
             self.journal.fact("randomness", self.step, self._process.facts().get("randomness"))
@@ -213,7 +215,7 @@ class Session:
         dataset = id(getattr(iterator, "_dataset", iterator))
         if dataset not in self._loaders:
             self._loaders.add(dataset)
-            weights = process.sampler_weights(iterator)
+            weights = self._process.sampler_weights(iterator)
             if weights is not None:
                 self.journal.fact("sampler_weights", self.step, weights)
 
@@ -221,7 +223,8 @@ class Session:
         """The loss has class weights."""
         found = self._process.class_weights(weights, function)
         if found is not None:
-            self.journal.fact("class_weights", self.step, found)
+            self.journal.fact("class_weights", self.step, dict(found[0]))
+            self.journal.fact("params", self.step, dict(found[1]))
 
     def log(self, metrics: Mapping[str, Any], step: int | None, in_mlflow: bool = False) -> None:
         """Takes metrics of the user's; what is no number is named once and left out."""

@@ -23,12 +23,12 @@ from tracker.stores import open_store
 
 SCRIPT = """
 import time, torch
-from tracker import track
+from tracker import Run, track
 torch.set_num_threads(1)
 model = torch.nn.Linear(4, 2)
 optimizer = torch.optim.SGD(model.parameters(), 0.1)
 x, y = torch.randn(16, 4), torch.randint(0, 2, (16,))
-with track("killed") as run:
+with track(Run("killed", settings={"wait_seconds": 120})) as run:
     for epoch in run.epochs(12):
         for _ in range(20):
             optimizer.zero_grad()
@@ -90,6 +90,8 @@ def test_what_was_recorded_is_in_the_store(place: Path, seconds: float, victims:
     if victims != "training" and sidecar_of(rundir) == found:
         os.kill(found, signal.SIGKILL)
     training.communicate(timeout=120)
+    if victims == "sidecar":  # the training starts another one when it ends, and waits for that
+        assert rundir.state.get("finished")
     answer = sync_run(rundir)
     uri = f"sqlite:///{place / 'mlflow.db'}"
     client, store = MlflowClient(uri), open_store(uri)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import environment, hyperparameters, randomness
 from .captured import Captured, Gap, guarded
-from .class_weights import ClassWeights, from_given, from_tensor
+from .class_weights import ClassWeights, from_given, from_sampler, from_tensor
 from .entropy import entropy
 from .opened import opened, watch_readers
 
@@ -38,6 +38,7 @@ class ProcessFacts:
         self._facts: dict[str, Json] = {}
         self._params: dict[str, str] = {}
         self._python_at_entry = ""
+        self._weights: ClassWeights | None = None
 
     def at_entry(self, frame: FrameType | None, spec: Mapping[str, Any], children: Path) -> dict[str, Any]:
         """Reads the process at block entry; returns the content of `process.json`.
@@ -102,20 +103,35 @@ class ProcessFacts:
         self._content["params"] = {**self._content.get("params", {}), **found, **nested}
         return fresh, {"optimizer": optimizers}
 
-    def class_weights(self, weights: Any, function: str) -> Json | None:
-        """Weights found on the loss; None when the same are known already."""
+    def class_weights(self, weights: Any, function: str) -> tuple[Mapping[str, Json], Mapping[str, Json]] | None:
+        """Weights found on the loss, as (fact, params); None when weights are known already."""
         return self._note_weights(from_tensor(weights, f"weight of {function}"))
 
-    def _note_weights(self, found: ClassWeights | None) -> Json | None:
+    def _note_weights(self, found: ClassWeights | None) -> tuple[Mapping[str, Json], Mapping[str, Json]] | None:
         """Keeps the weights that are known first: what was given stands before what is found."""
-        if found is None or "class_weights" in self._facts:
+        if found is None or self._weights is not None:
             return None
+        self._weights = found
         self._content["class_weights"] = found.table()
         self._params.update(found.params)
-        fact: Json = found.as_fact()
-        self._facts["class_weights"] = fact
+        self._facts["class_weights"] = dict(found.as_fact())
         self._facts["params"] = dict(self._params)
-        return fact
+        return found.as_fact(), found.params
+
+    def sampler_weights(self, iterator: Any) -> Json | None:
+        """The weights a loader draws its samples by, summed up; None when it draws evenly."""
+        sampler = getattr(getattr(iterator, "_index_sampler", None), "sampler", None)
+        found = from_sampler(sampler) if type(sampler).__name__ == "WeightedRandomSampler" else None
+        if found is None:
+            return None
+        self._content["sampler_weights"] = found.table()
+        return {"n": sum(found.counts or ()), "distinct": len(found.classes)}
+
+    def label_counts(self, counts: Mapping[str, int]) -> None:
+        """How often each label was seen: stands beside the weights, or alone."""
+        self._content["class_counts"] = dict(counts)
+        if self._weights is not None:
+            self._content["class_weights"] = self._weights.with_counts(counts).table()
 
     def at_end(self) -> dict[str, Any]:
         """Reads again what may have changed; returns the final content of `process.json`."""
@@ -176,12 +192,3 @@ class ProcessFacts:
 
     def _take(self, captured: Captured) -> None:
         self._gaps += captured.gaps
-
-
-def sampler_weights(iterator: Any) -> Json | None:
-    """The weights of the sampler behind a loader's iterator, summed up; None when it draws evenly."""
-    sampler = getattr(getattr(iterator, "_index_sampler", None), "sampler", None)
-    if sampler is None or type(sampler).__name__ != "WeightedRandomSampler":
-        return None
-    weights = sampler.weights
-    return {"n": int(weights.numel()), "distinct": int(weights.unique().numel())}

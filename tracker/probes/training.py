@@ -196,6 +196,12 @@ class Training:
                 self._journal.fact("profile", self.step, "gan")
         self._backwards_at_step = self._backwards
 
+    @property
+    def label_counts(self) -> dict[str, int]:
+        """Labels of each class in the batches that were looked at closely."""
+        counts = [] if self._counts is None else self._counts.tolist()
+        return {str(label): count for label, count in enumerate(counts) if count}
+
     def finish(self) -> int:
         """Reads back what is still on a device; returns the number of steps done."""
         if self._stepped:

@@ -164,6 +164,8 @@ def capture_at_end(rundir: RunDir, spec: Mapping[str, Any], at_start: Mapping[st
         "randomness": {**(process.get("randomness") or {}), **at_end},
         "hyperparameters": process.get("params"),
         "class_weights": process.get("class_weights"),
+        "sampler_weights": process.get("sampler_weights"),
+        "class_counts": process.get("class_counts"),
     }
     for name, content in parts.items():
         if content:

@@ -55,17 +55,23 @@ def is_uploading(rundir: RunDir) -> bool:
         return not is_ours
 
 
+def _settled(rundir: RunDir, deadline: float) -> Synced:
+    """How the upload stands once no other process is at it, for a run whose training has ended."""
+    standing = _standing(rundir)
+    while standing.result == "running" and not rundir.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.2)
+        standing = _standing(rundir)
+    return standing
+
+
 def sync_run(rundir: RunDir, timeout: float | None = None, uri: str | None = None) -> Synced:
     """Finishes one run; for one whose training still lives, starts the sidecar it should have.
 
     `timeout` in seconds. `uri` is a store to take instead of the one the run was meant for. The upload is done by a
     process of its own in the run's folder, as relative paths of a store are meant from there.
     """
-    before = _standing(rundir)
     deadline = time.monotonic() + (OTHERS_SECONDS if timeout is None else timeout)
-    while before.result == "running" and not rundir.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.2)  # its own sidecar is still at it, and may succeed or give up
-        before = _standing(rundir)
+    before = _settled(rundir, deadline)
     if before.result == "whole":
         return before
     if before.result == "running":
@@ -85,7 +91,7 @@ def sync_run(rundir: RunDir, timeout: float | None = None, uri: str | None = Non
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    return _standing(rundir)
+    return _settled(rundir, deadline)  # its own sidecar may have been faster than ours
 
 
 def unfinished() -> list[RunDir]:
