@@ -241,6 +241,17 @@ def test_random_that_was_drawn_from_before_the_import_is_an_advisory_gap():
     assert any("before the tracker was imported" in gap.what and not gap.blocking for gap in gaps)
 
 
+def test_in_a_re_run_early_draws_are_no_gap():
+    random.seed()
+    np.random.seed()
+    random.random()
+    np.random.rand()
+    late = RandomState.capture()
+
+    assert [gap for gap in capture_randomness(late, late).gaps if "before the tracker" in gap.what]
+    assert not [gap for gap in capture_randomness(late, late, is_rerun=True).gaps if "before the tracker" in gap.what]
+
+
 def test_a_seeded_generator_has_no_gap_of_early_draws():
     random.seed(4)
     np.random.seed(4)

@@ -234,6 +234,8 @@ def comes_back(capfd, rundir, project, into):
     project.rename(project.with_name("moved"))
     code, said = reproduce(capfd, rundir, "--into", into)
     assert (code, said.get("grade")) == (0, "R5"), json.dumps(said)
+    again = next(found for found in RunDir.all() if found.spec.get("reproduce_of") == rundir.spec["id"])
+    assert evidence(again)["reproducible"] == "true", evidence(again)
     return said
 
 

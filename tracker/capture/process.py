@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from .. import reproducing
 from . import environment, hyperparameters, randomness
 from .captured import Captured, Gap, guarded
 from .class_weights import ClassWeights, from_given, from_sampler, from_tensor
@@ -56,7 +57,9 @@ class ProcessFacts:
         self._content["params"] = found
         self._facts["params"] = dict(self._params)
         at_import, at_entry = randomness.capture_at_import(), randomness.RandomState.capture()
-        state = guarded("randomness", randomness.capture_randomness, at_import, at_entry)
+        state = guarded(
+            "randomness", randomness.capture_randomness, at_import, at_entry, is_rerun=bool(reproducing.plan())
+        )
         self._take(state)
         self._content["randomness"] = {
             "seeding": state.facts,

@@ -110,29 +110,35 @@ def _torch_seeded(at_import: RandomState, at_entry: RandomState) -> SeedOrigin:
     return SeedOrigin(None, seed)
 
 
-def capture_randomness(at_import: RandomState, at_entry: RandomState, max_generations: int = 4) -> Captured:
-    """The facts of `seeded_facts`, with what a re-run cannot repeat as gaps (advisory where a state was kept)."""
+def capture_randomness(
+    at_import: RandomState, at_entry: RandomState, max_generations: int = 4, is_rerun: bool = False
+) -> Captured:
+    """The facts of `seeded_facts`, with what a re-run cannot repeat as gaps (advisory where a state was kept).
+
+    In a re-run (`is_rerun`) the states were put back at the import: what was drawn before it changes nothing.
+    """
     facts = seeded_facts(at_import, at_entry, max_generations)
     gaps: list[Gap] = []
     for name in at_entry.failed:
         gaps.append(Gap(PART, f"the state of {name}'s generator could not be read", f"seed {name} in the script"))
     before = _words(at_import.python)
-    if before and facts["python_seeded"] is not True and python_origin(before, 0).seeded is None:
+    if before and not is_rerun and facts["python_seeded"] is not True and python_origin(before, 0).seeded is None:
         gaps.append(
             Gap(
                 PART,
                 DRAWN_BEFORE,
-                "call random.seed(...) first, import the tracker earlier, or start with 'tracker run'",
+                "call random.seed(...) first, or import the tracker before other packages",
                 blocking=False,
             )
         )
-    gaps += _drawn_unseeded(at_import, facts)
+    if not is_rerun:
+        gaps += _drawn_unseeded(at_import, facts)
     if not facts["hash_fixed"]:
         gaps.append(
             Gap(
                 PART,
                 "string hashes are random in this process, so the order of sets of strings cannot be repeated",
-                "set PYTHONHASHSEED, or start with 'tracker run', which does",
+                "set PYTHONHASHSEED before Python starts",
                 blocking=False,
             )
         )

@@ -6,7 +6,6 @@ uploaded is passed over or stored again as the same, and nothing is there twice.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 import traceback
@@ -64,8 +63,10 @@ class Upload:
         state = self.rundir.state
         if state.get("finished"):
             return True
-        with contextlib.suppress(OSError):
+        try:
             os.chdir(self.cwd)
+        except OSError:  # it is gone: what MLflow keeps below the current directory goes to our home, not to `/`
+            os.chdir(self.rundir.path.parent.parent)
         self._capture(state)
         gave_up_at: float | None = None
         while True:
