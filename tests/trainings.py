@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -24,9 +25,10 @@ def _captured_at_once(rundir: RunDir) -> None:
 
 
 @contextmanager
-def tracked(name: str | None = None, *, settings: dict[str, Any] | None = None, **options: Any) -> Iterator[Run]:
+def tracked(name: str | None = None, *, settings: dict[str, Any] | Path | None = None, **options: Any) -> Iterator[Run]:
     """`with track(Run(...))`, without a sidecar and without its waits."""
-    run = Run(name, settings={"wait_seconds": 0, **(settings or {})}, quiet=True, **options)
+    chosen = settings if isinstance(settings, Path) else {"wait_seconds": 0, **(settings or {})}
+    run = Run(name, settings=chosen, quiet=True, **options)
     block = track(run)
     with mock.patch.object(sessions, "start_sidecar", _captured_at_once):
         entered = block.__enter__()

@@ -60,6 +60,7 @@ HEADER_SIZE = 64
 _RECORD = struct.Struct("<dqIHBB")
 _WHOLE = struct.Struct("<dqQ")
 """The same record with its last four fields as one integer: one third of the time to pack."""
+_pack = _WHOLE.pack_into
 RECORD_SIZE = _RECORD.size
 _READING, _STRING, _EVENT, _FACT, _ARRAY, _CLOCK, _NOTHING = 1, 2, 3, 4, 5, 6, 7
 _MAX_NAMES = 1 << 16
@@ -154,7 +155,7 @@ class Journal:
         else:
             return
         try:
-            _WHOLE.pack_into(self._map, offset, value, step, tag)
+            _pack(self._map, offset, value, step, tag)
         except (struct.error, TypeError, ValueError, RuntimeError) as error:
             _WHOLE.pack_into(self._map, offset, 0.0, 0, _NOTHING << 56)
             raise TypeError(f"A reading of {signal} is no number: {value!r} at step {step!r}.") from error

@@ -10,6 +10,13 @@ from .report.terminal import Terminal
 from .rules.engine import Engine, FindingRecord, Outcome, Phase, Settings, Trace
 from .rules.engine.records import JUDGE, OUTCOME, VERDICT, Event, Json
 
+FREE_SECONDS, SHARE = 1.0, 0.005
+"""Seconds of judging after which epochs are judged only as long as that takes no more than this share of the time.
+
+The first few hundred epochs always are; only then, and where an epoch lasts less than a second, some are passed over.
+The last judgement, of the whole run, sees all of them.
+"""
+
 NOW_AND_THEN, SECONDS_BETWEEN = 50, 2.0
 """Steps, and seconds, that lie at least between two judgements of the rules that are asked on steps."""
 
@@ -30,7 +37,8 @@ class Judging:
         self._said: dict[str, tuple[str, str]] = {}
         self._alarms = 0
         self._step = 0
-        self._at = time.perf_counter()
+        self._began = self._at = time.perf_counter()
+        self._spent = 0.0
 
     def begin(self) -> None:
         """Loads the rules. Apart from the rest: it is the slow part, and may fail."""
@@ -47,11 +55,17 @@ class Judging:
         if step - self._step >= NOW_AND_THEN and time.perf_counter() - self._at >= SECONDS_BETWEEN:
             self.judge(Phase.STEP, step)
 
+    def epoch(self, step: int) -> None:
+        """An epoch is complete: judges it, unless epochs are so short that judging each would cost too much."""
+        if self._spent <= FREE_SECONDS + SHARE * (time.perf_counter() - self._began):
+            self.judge(Phase.EPOCH, step)
+
     def judge(self, phase: Phase, step: int) -> None:
         """Marks the judgement in the journal and makes it, on everything the journal holds so far."""
         if self._engine is None or "engine" in self._guard.off:
             return
         self._step = step
+        began = time.perf_counter()
         with self._guard.part("engine"):
             self._journal.event(JUDGE, step, {"phase": phase.value})
             outcomes: list[Outcome] = []
@@ -63,6 +77,7 @@ class Judging:
                     outcomes = self._engine.judge(Phase(str(record.data["phase"])), self._trace)
             self._tell(phase, outcomes, step)
         self._at = time.perf_counter()
+        self._spent += self._at - began
 
     def _tell(self, phase: Phase, outcomes: list[Outcome], step: int) -> None:
         """Journals the outcomes that differ from what was said before, shows the findings, obeys the settings."""

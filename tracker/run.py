@@ -302,6 +302,7 @@ def _begin(run: Run, frame: FrameType) -> Session:
         "parent": outer.spec["id"] if outer is not None else None,
         "adopt": mlflow_calls.foreign_run(),
         "settings": settings.model_dump(mode="json"),
+        "settings_folder": str(settings.path.parent) if settings.path else None,
         "reproduce_of": again.get("of") if again.get("index") == index else None,
         "wait_seconds": settings.wait_seconds,
         "index": index,

@@ -20,7 +20,7 @@ from .judging import Judging
 from .launcher import start_sidecar
 from .on_import import when_imported
 from .report.terminal import Terminal
-from .rules.engine import Phase, Settings
+from .rules.engine import Settings
 from .rules.engine.records import END, EPOCH, Json
 from .rules.engine.signals import METRIC, METRIC_IN_MLFLOW, OVERHEAD, STEP_SECONDS
 from .rundir import RunDir, home
@@ -269,7 +269,7 @@ class Session:
                 self.rundir.write_json("process.json", self._process.so_far())
         span: dict[str, Json] = {"epoch": self.clock.epoch, "first_step": first, "last_step": last}
         self.journal.event(EPOCH, last, {**span, "source": self.clock.source})
-        self.judging.judge(Phase.EPOCH, self.step)
+        self.judging.epoch(self.step)
         self.clock.advance(step)
         self._epoch_began = time.perf_counter()
 

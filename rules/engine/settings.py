@@ -135,16 +135,16 @@ class Settings(_Table):
     _path: Path | None = PrivateAttr(default=None)
 
     @classmethod
-    def load(cls, source: Path | str | Mapping[str, Any] | None = None) -> Settings:
+    def load(cls, source: Path | str | Mapping[str, Any] | None = None, folder: Path | None = None) -> Settings:
         """Reads the settings of a directory (its `pyproject.toml`, or the nearest one above with a `[tool.tracker]`
         table), of a TOML file, or of a mapping; without a source, the defaults.
 
-        Imports the rules, the local ones too. Raises `ConfigError` for what cannot be used and `DuplicateRule` when two
-        rules have one id.
+        Imports the rules, the local ones too: from the folder of the file, or from `folder`. Raises `ConfigError` for
+        what cannot be used and `DuplicateRule` when two rules have one id.
         """
         table, path = read_table(source)
         settings = checked_table(cls, table, path)
-        registry = Registry.discover(settings.rules.local, path.parent if path else None)
+        registry = Registry.discover(settings.rules.local, path.parent if path else folder)
         checked_names(settings, registry, path)
         knobs = {
             name: checked_knobs(registry.rules[name], given, path) if name in registry.rules else given

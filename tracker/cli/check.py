@@ -32,6 +32,7 @@ def check(
 ) -> int:
     """Judges every run and file named, prints one verdict each, and returns the exit code of all together."""
     settings = load_settings(settings_file)
+    is_chosen = settings_file is not None
     mapping = parse_columns(columns)
     uri = tracking_uri or settings.tracking_uri
     if everything or experiment:
@@ -44,7 +45,7 @@ def check(
             verdict = (
                 _check_file(Path(name), settings, mapping)
                 if is_file_name(name)
-                else _check_run(name, settings, uri, write)
+                else _check_run(name, settings, is_chosen, uri, write)
             )
         except StoreError as error:
             if len(given) == 1:
@@ -87,8 +88,13 @@ def _check_file(path: Path, settings: Settings, columns: Mapping[str, str]) -> d
     return {**form, "columns": dict(history.meanings), "left_out": dict(history.left_out)}
 
 
-def _check_run(run_id: str, settings: Settings, uri: str | None, write: bool) -> dict[str, Any]:
+def _check_run(run_id: str, settings: Settings, is_chosen: bool, uri: str | None, write: bool) -> dict[str, Any]:
+    """Judges by the settings the run was recorded with, as live, unless a file was chosen."""
     run = RecordedRun.find(run_id, uri)
+    recorded = run.captured("run.json")
+    if not is_chosen and isinstance(recorded.get("settings"), dict):
+        folder = recorded.get("settings_folder")
+        settings = Settings.load(recorded["settings"], Path(folder) if folder else None)
     records = run.records
     if not run.is_ours:
         history = from_metrics(records)

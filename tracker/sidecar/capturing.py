@@ -15,6 +15,7 @@ from ..rundir import PROCESS, RunDir
 
 _OF_THE_SPEC = (
     "schema", "id", "name", "cwd", "script", "argv", "orig_argv", "executable", "started", "params", "settings",
+    "settings_folder",
     "index", "sys_path", "reproduce_of",
 )  # fmt: skip
 

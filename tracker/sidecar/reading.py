@@ -6,7 +6,9 @@ since both the points and the cuts between parts depend on the records alone, th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from ..journal import JournalReader
@@ -119,11 +121,12 @@ def other_processes(rundir: RunDir) -> list[File]:
     return files
 
 
-def replayed_verdict(rundir: RunDir, settings: Any) -> dict[str, Json] | None:
-    """The verdict of a run whose process died before it could say one, judged from its journal."""
+def replayed_verdict(rundir: RunDir, spec: Mapping[str, Any]) -> dict[str, Json] | None:
+    """The verdict of a run whose process died before it could say one, judged from its journal and by its settings."""
     from ..rules.engine.replay import replay
     from ..rules.engine.settings import Settings
 
     records = (record for _, record in JournalReader(rundir.journal).read())
-    trace, engine = replay(records, Settings.load(settings or {}))
+    folder = spec.get("settings_folder")
+    trace, engine = replay(records, Settings.load(spec.get("settings") or {}, Path(folder) if folder else None))
     return engine.verdict(trace).as_json()

@@ -345,7 +345,7 @@ class Upload:
 
     def _replayed(self) -> dict[str, Any]:
         try:
-            return replayed_verdict(self.rundir, self.spec.get("settings")) or dict(ending.UNKNOWN)
+            return replayed_verdict(self.rundir, self.spec) or dict(ending.UNKNOWN)
         except Exception as error:  # a local rule of the user's, among others
             self._fault("replay", error)
             return {**ending.UNKNOWN, "why": f"the journal could not be judged: {type(error).__name__}: {error}"}
