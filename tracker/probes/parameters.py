@@ -19,9 +19,13 @@ DIGEST_BYTES = 64 << 20
 """Largest model whose weights are digested at each epoch; a larger one is digested at the end only."""
 
 
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
 def is_real(tensor: torch.Tensor) -> bool:
     """False for a tensor without values: on the meta device, or a fake one of a tracer."""
-    return not tensor.is_meta and getattr(tensor, "fake_mode", None) is None
+    # A plain tensor has no `fake_mode`, and asking it for one is slow.
+    return not tensor.is_meta and (type(tensor) in _PLAIN or getattr(tensor, "fake_mode", None) is None)
 
 
 def names_of(parameters: Iterable[torch.Tensor], frame: FrameType | None) -> dict[int, str]:

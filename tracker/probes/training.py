@@ -50,6 +50,7 @@ class Training:
         self._passes: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._numbers = itertools.count()
         self._rates: dict[str, float] = {}
+        self._plain_rates: dict[tuple[int, int], Any] = {}
         self._pending: list[tuple[int, torch.Tensor]] = []
         self._deferred: list[float | torch.Tensor] = []
         self._scaled: list[tuple[weakref.ref[torch.Tensor], torch.Tensor]] = []
@@ -126,7 +127,8 @@ class Training:
             self._before = []  # left over when a step raises
             if key in self._stepped:
                 self._end_round()
-            self._tell_deferred()
+            if self._deferred:
+                self._tell_deferred()
             self._note_turn()
             if "gradients" not in self._guard.off:
                 self._activity()
@@ -145,7 +147,8 @@ class Training:
         began = perf_counter()
         part = "gradients"
         try:
-            self._tell_deferred()
+            if self._deferred:
+                self._tell_deferred()
             if self._before:
                 self._read_updates()
             part = "schedule"
@@ -254,6 +257,9 @@ class Training:
         number = entry[2]
         for index, group in enumerate(optimizer.param_groups):
             rate = group.get("lr")
+            if type(rate) is float and self._plain_rates.get((number, index)) == rate:
+                continue  # nearly every step
+            self._plain_rates[number, index] = rate
             subject = f"{number}/{index}" if number else str(index)
             if isinstance(rate, torch.Tensor) and rate.device.type != "cpu" and not self.governor.is_close(self.step):
                 continue
@@ -313,18 +319,20 @@ class Training:
     # -- loss ------------------------------------------------------------------------------------------------------
 
     def _observe_loss(self, tensor: torch.Tensor) -> None:
-        loss = next((plain for ref, plain in reversed(self._scaled) if ref() is tensor), None)
-        is_scaled = loss is not None
-        loss = tensor.detach() if loss is None else loss
-        if loss.device.type == "cpu":
-            value = float(loss)
+        scaled = None
+        if self._scaled:
+            scaled = next((plain for ref, plain in reversed(self._scaled) if ref() is tensor), None)
+        is_scaled = scaled is not None
+        loss = tensor if scaled is None else scaled
+        if loss.is_cpu:
+            value = float(loss.item())
             if math.isfinite(value):
                 self._take_loss(value)
             else:
                 self._journal.reading(LOSS.name, "", self.step, value)
                 self._session.judging.at_once(self.done)
         else:
-            self._take_loss(loss.reshape(()).clone())
+            self._take_loss(loss.detach().reshape(()).clone())
         if self.governor.is_close(self.step) and "loss-node" not in self._guard.off:
             try:
                 node = find_loss_node(unscaled(tensor) if is_scaled else tensor.grad_fn)
