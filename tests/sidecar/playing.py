@@ -146,7 +146,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
         value = condition()
         if value:
             return value
-        time.sleep(0.05)
+        time.sleep(0.005)
     raise AssertionError(f"nothing came within {seconds} s")
 
 

@@ -91,8 +91,8 @@ def _check_file(path: Path, settings: Settings, columns: Mapping[str, str]) -> d
 def _check_run(run_id: str, settings: Settings, is_chosen: bool, uri: str | None, write: bool) -> dict[str, Any]:
     """Judges by the settings the run was recorded with, as live, unless a file was chosen."""
     run = RecordedRun.find(run_id, uri)
-    recorded = run.captured("run.json")
-    if not is_chosen and isinstance(recorded.get("settings"), dict):
+    recorded = run.captured("run.json") if run.is_ours and not is_chosen else {}
+    if isinstance(recorded.get("settings"), dict):
         folder = recorded.get("settings_folder")
         settings = Settings.load(recorded["settings"], Path(folder) if folder else None)
     records = run.records

@@ -6,7 +6,9 @@ The folder is read where there is one: it is whole even when the store is not. T
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +38,7 @@ class RecordedRun:
         self.rundir = rundir
         self.store = store
         self.mlflow_id = mlflow_id
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: Path | None = None
 
     @classmethod
     def find(cls, run_id: str, tracking_uri: str | None = None) -> RecordedRun:
@@ -164,8 +166,9 @@ class RecordedRun:
 
     def _folder(self) -> Path:
         if self._scratch is None:
-            self._scratch = tempfile.TemporaryDirectory(prefix="soundrun-fetched-")
-        return Path(self._scratch.name)
+            self._scratch = Path(tempfile.mkdtemp(prefix="soundrun-fetched-"))
+            weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
+        return self._scratch
 
     @cached_property
     def process(self) -> dict[str, Any]:
@@ -201,7 +204,7 @@ class RecordedRun:
     def close(self) -> None:
         """Removes what was fetched."""
         if self._scratch is not None:
-            self._scratch.cleanup()
+            shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
 
 
