@@ -86,7 +86,9 @@ class ProcessFacts:
 
         prefix = f"{number}/" if number else ""
         described = hyperparameters.describe_optimizer(optimizer)
-        nested: dict[str, Json] = {f"optimizer/{prefix}".rstrip("/"): described}
+        # Every group has all settings; the defaults would only say most of them twice.
+        settings: Json = {name: value for name, value in described.items() if name != "defaults"}
+        nested: dict[str, Json] = {f"optimizer/{prefix}".rstrip("/"): settings}
         short = {**described, "class": str(described.get("class", "")).rsplit(".", 1)[-1]}
         optimizers = [*self._facts.get("optimizer", []), short]  # type: ignore[misc]
         self._facts["optimizer"] = optimizers
