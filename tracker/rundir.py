@@ -23,9 +23,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
-import tempfile
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -56,6 +53,8 @@ def home() -> Path:
 
 def _temporary() -> Path:
     """The place of runs when there is no home, or none that can be written."""
+    import tempfile  # here and below: slow to import, and `import tracker` comes this far
+
     return Path(tempfile.gettempdir()) / f"soundrun-{os.getuid()}"
 
 
@@ -75,10 +74,12 @@ def ambiguous(run_id: str, found: Sequence[str]) -> StoreError:
 
 def new_id() -> str:
     """A run's own identity, 32 hex digits from the operating system: no generator of the user's is drawn."""
-    return uuid.UUID(bytes=os.urandom(16), version=4).hex
+    return os.urandom(16).hex()
 
 
 def _write(path: Path, content: Any) -> None:
+    import tempfile
+
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -124,6 +125,8 @@ class RunDir:
                 return cls(path)
             except OSError as error:
                 problem = error
+                import shutil
+
                 shutil.rmtree(path, ignore_errors=True)  # half a folder would pass for a run that was lost
         raise problem
 
