@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = "from tracker import Run, track"
 PEER = "import pydantic"
 MOST = 1.3
-"""The budget. Measured: 0.95 to 1.0, as pydantic itself is loaded with the first Run."""
+"""The budget. Measured: 1.1; pydantic itself is loaded with the first Run."""
 
 
 def seconds(code: str) -> float:
