@@ -39,14 +39,14 @@ def broken(*_args, **_kwargs):
 
 
 FAULTS = {
-    "loss": ["tracker.probes.training.Training._observe_loss"],
-    "loss-node": ["tracker.probes.training.find_loss_node"],
-    "gradients": ["tracker.probes.training.norms"],
-    "schedule": ["tracker.probes.training.Training._read_rates"],
+    "loss": ["tracker.probes.losses.Losses.backward"],
+    "loss-node": ["tracker.probes.losses.find_loss_node"],
+    "gradients": ["tracker.probes.gradients.norm_vectors"],
+    "schedule": ["tracker.probes.rates.Rates.after_step"],
     "optimizer": ["tracker.probes.training.Owned"],
     "loader": ["tracker.session.Session.note_loader"],
     "hyperparameters": ["tracker.capture.process.ProcessFacts.at_first_step"],
-    "weights": ["tracker.probes.training.digest", "tracker.probes.training.Training.digest_weights"],
+    "weights": ["tracker.probes.weights.digest"],
     "engine": ["tracker.rules.engine.trace.Trace.feed"],
     "capture": ["tracker.capture.process.ProcessFacts.at_end"],
     "log": ["tracker.session.Session.log"],
@@ -78,7 +78,7 @@ def test_a_fault_in_a_part_leaves_the_training_as_it_is(part, monkeypatch):
 
 def test_a_part_that_is_off_leaves_the_others_on(monkeypatch):
     monkeypatch.delenv("TRACKER_STRICT")
-    with mock.patch("tracker.probes.training.norms", broken), tracked() as run:
+    with mock.patch("tracker.probes.gradients.norm_vectors", broken), tracked() as run:
         train(run)
 
     assert fault_parts(run) == ["gradients"]
@@ -91,7 +91,7 @@ def test_a_part_that_is_off_leaves_the_others_on(monkeypatch):
 def test_in_strict_mode_our_fault_is_raised():
     with (
         pytest.raises(RuntimeError, match="a fault of ours"),
-        mock.patch("tracker.probes.training.norms", broken),
+        mock.patch("tracker.probes.gradients.norm_vectors", broken),
         tracked() as run,
     ):
         train(run)

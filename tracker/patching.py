@@ -14,7 +14,7 @@ class Patches:
     def __init__(self, make: Callable[[], None]) -> None:
         """`make()` makes all replacements, by `replace` and `on_undo`."""
         self._make = make
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._users = 0
         self._undo: list[Callable[[], None]] = []
 
@@ -31,6 +31,12 @@ class Patches:
             self._users -= 1
             while self._undo and not self._users:
                 self._undo.pop()()
+
+    def if_used(self, make: Callable[[], None]) -> None:
+        """Makes a further replacement now, by `replace`, if the others are in place: one that had to wait."""
+        with self._lock:
+            if self._users:
+                make()
 
     def on_undo(self, undo: Callable[[], None]) -> None:
         """Has `undo()` called when everything is put back."""

@@ -146,11 +146,7 @@ class Session:
             steps = self._training.finish()
             if steps > self.clock.first_step:
                 self.close_epoch()
-            with self.guard.part("weights"):
-                self._training.digest_weights(at_end=True)
-                weights = self._training.weights_fact()
-                if weights is not None:
-                    self.journal.fact("weights", self.step, weights)
+            self._training.conclude()
         if self.foreign is not None:
             with self.guard.part("mlflow"):
                 self.foreign.close()
@@ -257,10 +253,7 @@ class Session:
         last = max(first, step - 1)
         elapsed = time.perf_counter() - self._epoch_began
         if self._training is not None:
-            self._training.flush()
-            if self.clock.source != "steps":  # those are too many, and end nothing
-                with self.guard.part("weights"):
-                    self._training.digest_weights()
+            self._training.end_epoch()
             if step > first:
                 self.journal.reading(STEP_SECONDS.name, "", last, elapsed / (step - first))
             self.journal.reading(OVERHEAD.name, "", last, self._training.governor.share)

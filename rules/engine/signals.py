@@ -43,11 +43,46 @@ METRIC_IN_MLFLOW = Signal(
     "metric/mlflow", "the same, logged with MLflow by the user: it is there already", "metric key"
 )
 
+# On closely watched steps: one in `every`, as the events `sampling` say; the first ones all.
+LOSS_TERM = Signal("loss/term", "value of one term of the loss, with its factor", "term: its function, or its variable")
+BACKWARDS = Signal("backwards", "backward calls of the step, on change", "", "same")
+CLIP_NORM = Signal("clip/norm", "total gradient norm as the clip function measured it, before clipping", "", "norm")
+GRAD_SCALE = Signal("grad_scale", "scale of the gradient scaler, on change", "", "same")
+SCHEDULER_STEPS = Signal(
+    "scheduler_steps", "steps of a scheduler in the epoch, one reading an epoch", "scheduler", "same"
+)
+OUTPUT_RMS = Signal("output/rms", "root mean square of a module's output", "module")
+OUTPUT_VARIANCE = Signal("output/variance", "variance over the batch of a module's output, mean over units", "module")
+DEAD = Signal("output/dead", "share of units that were zero for every sample of the batch, 0 to 1", "module")
+SATURATED = Signal("output/saturated", "share of units saturated for every sample of the batch, 0 to 1", "module")
+NORM_MEAN = Signal("norm/mean", "largest absolute running mean of a normalisation layer", "module", "same")
+NORM_VAR_LOW = Signal("norm/var_low", "smallest running variance of a normalisation layer", "module", "same")
+NORM_VAR_HIGH = Signal("norm/var_high", "largest running variance of a normalisation layer", "module", "same")
+BATCH_SIZE = Signal("batch_size", "samples in a batch, on change", "split: 'train' or 'val'", "sum")
+INPUT_MEAN = Signal("input/mean", "mean of an input of the batch", "'<split>/<input>'")
+INPUT_STD = Signal("input/std", "standard deviation of an input of the batch", "'<split>/<input>'")
+INPUT_LOW = Signal("input/low", "smallest value of an input of the batch", "'<split>/<input>'")
+INPUT_HIGH = Signal("input/high", "largest value of an input of the batch", "'<split>/<input>'", "max")
+INPUT_NONFINITE = Signal("input/nonfinite", "NaNs and infinities in an input of the batch", "'<split>/<input>'", "sum")
+LABEL_RUNS = Signal("labels/runs", "share of neighbouring samples of a batch with the same label, 0 to 1", "split")
+REPEATED = Signal(
+    "batch/repeated", "batches of the epoch that were seen before in it, among those looked at", "split", "sum"
+)
+OVERLAP = Signal(
+    "data/overlap", "samples of this split that training has seen, share of those looked at", "split", "max"
+)
+RECALL = Signal("recall", "share of the samples of a class that are predicted as it, 0 to 1", "'<split>/<class>'")
+TARGET_ERROR = Signal("error", "root mean squared difference of outputs and targets", "split: 'train' or 'val'")
+PREDICTIONS = Signal("predictions", "array: how often each class was predicted since the last one", "split", "sum")
+
 SIGNALS: dict[str, Signal] = {
     signal.name: signal
     for signal in (
         LOSS, EPOCH_LOSS, VAL_LOSS, TRAIN_ACCURACY, VAL_ACCURACY, GRAD_NORM, WEIGHT_NORM, UPDATE_RATIO, LR,
-        CLASS_COUNT, STEP_SECONDS, OVERHEAD, METRIC, METRIC_IN_MLFLOW,
+        CLASS_COUNT, STEP_SECONDS, OVERHEAD, METRIC, METRIC_IN_MLFLOW, LOSS_TERM, BACKWARDS, CLIP_NORM, GRAD_SCALE,
+        SCHEDULER_STEPS, OUTPUT_RMS, OUTPUT_VARIANCE, DEAD, SATURATED, NORM_MEAN, NORM_VAR_LOW, NORM_VAR_HIGH,
+        BATCH_SIZE, INPUT_MEAN, INPUT_STD, INPUT_LOW, INPUT_HIGH, INPUT_NONFINITE, LABEL_RUNS, REPEATED, OVERLAP,
+        RECALL, TARGET_ERROR, PREDICTIONS,
     )
 }  # fmt: skip
 

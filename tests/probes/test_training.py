@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional
 
 from tests.trainings import data, events, facts, fault_parts, loader, mlp, readings, records, step, subjects, tracked
-from tracker.probes.parameters import norms
+from tracker.probes.gradients import Gradients
+from tracker.probes.parameters import norm_vectors
 from tracker.rules.engine.records import Reading
 
 
@@ -220,7 +221,7 @@ def test_the_loss_and_gradients_under_a_scaler_are_unscaled(fused):
             scaled = scaler.scale(loss)
             scaled.backward()
             seen.append(loss.item())
-            expected.append(norms([model[0].weight.grad])[0] / 1024)
+            expected.append(norm_vectors([model[0].weight.grad])[0][1].tolist()[0] / 1024)
             scaler.step(optimizer)
             scaler.update()
 
@@ -282,7 +283,7 @@ def test_a_step_that_raises_leaves_nothing_behind():
             step(model, optimizer, x, y)
         optimizer.raises = False
         step(model, optimizer, x, y)
-        held = run._session.training._before
+        held = run._session.training.probe(Gradients)._before
 
     assert held == []
     assert fault_parts(run) == []

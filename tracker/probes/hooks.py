@@ -5,6 +5,7 @@ torch's global optimizer pre and post step hooks  steps, gradients, weights, lea
 `torch.autograd.backward`                         the loss; `Tensor.backward` calls it by this name
 `_BaseDataLoaderIter.__next__`                    batches; a wrapper around `__iter__` would delay the base-seed draw
 `GradScaler.scale`                                the loss before it is scaled
+the taps of each probe                            what that probe says
 ================================================  ======================================================================
 
 Each hook finds the run it belongs to, and does nothing while a model is compiled or traced. The wrappers take and
@@ -13,11 +14,15 @@ return what the wrapped function takes and returns.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from .. import active
+from ..on_import import when_imported
 from ..patching import Patches
 from .loss import note_hooks
+from .probe import Tap
 
 
 def install() -> None:
@@ -34,6 +39,8 @@ def _install_all() -> None:
     import torch
     from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
     from torch.utils.data import dataloader
+
+    from .registry import PROBES
 
     is_compiling = torch.compiler.is_compiling
 
@@ -71,7 +78,7 @@ def _install_all() -> None:
             batch = original(iterator)
             training = _current()
             if training is not None:
-                training.after_batch(iterator)
+                training.after_batch(iterator, batch)
             return batch
 
         return observed
@@ -101,6 +108,44 @@ def _install_all() -> None:
 
         _patches.replace(torch.autograd.graph.saved_tensors_hooks, "__enter__", enter)
 
+    for kind in PROBES:
+        for tap in kind.taps:
+            _tap(kind, tap, is_compiling)
+
+
+def _tap(kind: Any, tap: Tap, is_compiling: Callable[[], bool]) -> None:
+    """Has a function's calls told to the probes of class `kind`, now or once its module is loaded."""
+    module_name, _, class_name = tap.where.partition(":")
+
+    def heard(original: Any) -> Any:
+        def observed(*args: Any, **kwargs: Any) -> Any:
+            training = None if is_compiling() else _current()
+            if training is None or (tap.close_only and not training.close):
+                return original(*args, **kwargs)
+            if tap.before:
+                training.tapped(kind, tap.before, args, kwargs)
+            result = original(*args, **kwargs)
+            if tap.after:
+                training.tapped(kind, tap.after, args, kwargs, result)
+            return result
+
+        return observed
+
+    def put() -> None:
+        owner = sys.modules.get(module_name)
+        if class_name and owner is not None:
+            owner = getattr(owner, class_name, None)
+        if owner is not None and hasattr(owner, tap.name):
+            _patches.replace(owner, tap.name, heard)
+
+    def loaded() -> None:
+        _awaited.discard((kind, tap))
+        _patches.if_used(put)
+
+    if (kind, tap) not in _awaited:
+        _awaited.add((kind, tap))
+        when_imported(module_name, loaded)
+
 
 def _owner(optimizer: Any) -> Any:
     """The probe of the run an optimizer belongs to: that which was current at its first step, while that run lives."""
@@ -120,3 +165,5 @@ def _current() -> Any:
 
 
 _patches = Patches(_install_all)
+_awaited: set[tuple[Any, Tap]] = set()
+"""Taps into modules that are not loaded yet: each waits once, however many runs come and go."""

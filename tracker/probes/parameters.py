@@ -61,25 +61,30 @@ def _local(tensor: torch.Tensor) -> torch.Tensor:
     return to_local() if callable(to_local) else tensor
 
 
-def norms(tensors: Sequence[torch.Tensor]) -> list[float]:
-    """L2 norm of each tensor, accumulated in float32 at least; one read-back per device.
+def norm_vectors(tensors: Sequence[torch.Tensor]) -> list[tuple[list[int], torch.Tensor]]:
+    """L2 norms, accumulated in float32 at least: for each device and dtype, the indices and a vector of their norms.
 
-    An infinite norm of finite values (an overflow of the squares) is computed again in float64.
+    On the CPU an infinite norm of finite values (an overflow of the squares) is computed again in float64. On a device
+    nothing is read: there it stays infinite.
     """
-    result = [0.0] * len(tensors)
     groups: dict[tuple[torch.device, torch.dtype], list[int]] = {}
     local = [_local(tensor.detach()) for tensor in tensors]
     for index, tensor in enumerate(local):
         groups.setdefault((tensor.device, tensor.dtype), []).append(index)
+    vectors = []
     with torch.no_grad():
-        for (_, dtype), indices in groups.items():
+        for (device, dtype), indices in groups.items():
             wide = torch.float32 if dtype in (torch.float16, torch.bfloat16) else None
             found = torch._foreach_norm([local[index] for index in indices], 2, dtype=wide)
-            for index, value in zip(indices, torch.stack([norm.real for norm in found]).tolist(), strict=True):
-                if value == float("inf") and bool(torch.isfinite(local[index]).all()):
-                    value = float(torch.linalg.vector_norm(local[index], dtype=torch.float64))
-                result[index] = value
-    return result
+            vector = torch.stack([norm.real for norm in found])
+            if device.type == "cpu" and bool(torch.isinf(vector).any()):
+                vector = vector.double()
+                for at in torch.isinf(vector).nonzero().flatten().tolist():
+                    values = local[indices[at]]
+                    if bool(torch.isfinite(values).all()):
+                        vector[at] = torch.linalg.vector_norm(values, dtype=torch.float64)
+            vectors.append((indices, vector))
+    return vectors
 
 
 def digest(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
@@ -99,14 +104,26 @@ class Owned:
         self,
         optimizer: torch.optim.Optimizer,
         frame: FrameType | None,
-        prefix: str,
+        number: int = 0,
         beside: Sequence[torch.optim.Optimizer] = (),
     ) -> None:
-        """`beside` are further optimizers: where they train another model, its variable becomes part of each name."""
+        """`number` counts the optimizers of the run; `beside` are further ones.
+
+        Where those train another model, its variable becomes part of each name. A parameter that no module holds is
+        called by its group and place: `group0.3`, with `optimizer1.` in front in the second optimizer.
+        """
+        self.number = number
+        prefix = f"optimizer{number}." if number else ""
         found = [(g, i, p) for g, group in enumerate(optimizer.param_groups) for i, p in enumerate(group["params"])]
         others = [p for other in beside for group in other.param_groups for p in group["params"]]
         names = names_of([*(p for _, _, p in found), *others], frame)
         self._items = [(names.get(id(p), f"{prefix}group{g}.{i}"), weakref.ref(p)) for g, i, p in found]
+
+        self._names = {id(p): name for (name, _), (_, _, p) in zip(self._items, found, strict=True)}
+
+    def name_of(self, parameter: torch.Tensor) -> str | None:
+        """The name of a parameter; None when the optimizer does not own it."""
+        return self._names.get(id(parameter))
 
     def items(self) -> list[tuple[str, torch.Tensor]]:
         """(name, parameter) of every parameter that still lives, in the optimizer's order."""
