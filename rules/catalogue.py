@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .engine import Rule
+from .engine.knobs import described
 from .engine.registry import builtin_rules
 
 README = Path(__file__).with_name("README.md")
@@ -119,7 +120,7 @@ def _entry(cls: type[Rule], measured: Mapping[str, float] | None) -> Iterator[st
     if cls.model_fields:
         yield from ("", "| knob | default | meaning |", "|---|---|---|")
         defaults = cls().model_dump(mode="json")
-        for name, knob in cls.model_fields.items():
+        for name, knob in described(cls).model_fields.items():
             yield f"| `{name}` | {json.dumps(defaults[name])} | {_cell(knob.description or '')} |"
 
 

@@ -40,6 +40,7 @@ from .engine import (
     Trace,
 )
 from .engine.gates import reason_to_skip
+from .engine.knobs import described
 from .engine.settings import RulesTable
 
 __all__ = ["check_rule", "judge", "outcome_of", "records_of", "trace_of"]
@@ -112,7 +113,7 @@ def _check_story(cls: type[Rule]) -> None:
 
 
 def _check_knobs(cls: type[Rule]) -> None:
-    for name, knob in cls.model_fields.items():
+    for name, knob in described(cls).model_fields.items():
         assert knob.description, f"{cls.id()}: the knob '{name}' has no docstring"
         assert not knob.is_required(), f"{cls.id()}: the knob '{name}' has no default"
     rule = cls()

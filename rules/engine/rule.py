@@ -24,7 +24,7 @@ class Rule(BaseModel, ABC):
     literals.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     phases: ClassVar[tuple[Phase, ...]] = (Phase.EPOCH, Phase.RUN)
     """When the rule is asked."""

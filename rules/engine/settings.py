@@ -31,6 +31,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, PrivateAttr
 
 from .errors import ConfigError, nearest
+from .knobs import described
 from .outcome import Outcome
 from .registry import Registry
 from .settings_errors import checked_knobs, checked_names, checked_table
@@ -57,7 +58,7 @@ Profile = Literal[
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RulesTable(_Table):
@@ -223,12 +224,15 @@ class Settings(_Table):
 
     def json_schema(self) -> dict[str, Any]:
         """A JSON schema of the table, with the knobs of every rule."""
-        schema = self.model_json_schema()
+        for table in (RulesTable, Suppression, CaptureTable):
+            described(table)
+        schema = described(Settings).model_json_schema()
+        rules = sorted(self.registry.rules.items())
         schema["properties"]["rule"] = {
             "type": "object",
             "additionalProperties": False,
             "description": "Knobs of single rules, by rule id.",
-            "properties": {name: cls.model_json_schema() for name, cls in sorted(self.registry.rules.items())},
+            "properties": {name: described(rule).model_json_schema() for name, rule in rules},
         }
         return schema
 

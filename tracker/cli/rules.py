@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..rules.engine.errors import UnknownRule
+from ..rules.engine.knobs import described
 from ..rules.engine.registry import Registry
 from ..rules.engine.rule import Rule
 from ..rules.engine.settings import Settings
@@ -124,5 +125,5 @@ def _knobs(cls: type[Rule], settings: Settings) -> list[dict[str, Any]]:
     values = cls(**given).model_dump(mode="json")
     return [
         {"name": name, "value": values[name], "default": defaults[name], "about": field.description or ""}
-        for name, field in cls.model_fields.items()
+        for name, field in described(cls).model_fields.items()
     ]
