@@ -3,15 +3,17 @@
     python -m tests.benchmarks.accuracy --seeds 3                                # real trainings, a second each
     python -m tests.benchmarks.accuracy --seeds 10 --into rules/accuracy.json    # the figures of the rule catalogue
 
-A rule's recall is the share of trainings with a fault it is meant for in which it was loud; its false alarms are the
-healthy trainings in which it was, at any judgement. Exits with 1 when a healthy training is found suspicious, or a
-fault is not found.
+Every training runs under `track`, as a user's does, only without the upload. A rule's recall is the share of trainings
+with a fault it is meant for in which it was loud; its false alarms are the healthy trainings in which it was, at any
+judgement. Exits with 1 when a healthy training is found suspicious, or a fault is not found.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,17 +21,8 @@ from pathlib import Path
 import torch
 
 from tests.corpus.histories import FAULTY, HEALTHY
-from tracker.rules import Registry, Rule, Settings, Severity, replay
-from tracker.rules.engine import Record
-
-
-def judged(records: list[Record], rules: list[Rule]) -> tuple[str, list[str], list[str]]:
-    """The verdict, the rules that were loud at any judgement (headline first), and the crashed ones."""
-    trace, engine = replay(records, rules=rules)
-    verdict = engine.verdict(trace)
-    loud = [finding.rule for finding in verdict.findings if finding.severity >= Severity.WARNING]
-    loud += [one.rule for one in engine.findings if one.severity >= Severity.WARNING and one.rule not in loud]
-    return verdict.suspicious, loud, [f"{one['rule']}: {one['reason']}" for one in verdict.crashed]
+from tests.corpus.observing import observe
+from tracker.rules import Registry, Settings, Severity
 
 
 def main() -> int:
@@ -40,6 +33,7 @@ def main() -> int:
     parser.add_argument("--into", type=Path, help="JSON file for the figures of each rule")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    os.environ["TRACKER_HOME"] = tempfile.mkdtemp()
     rules = Registry.discover().instances(Settings())
     start, alarms, suspicious, unknown, runs, missed = time.perf_counter(), Counter[str](), 0, 0, 0, 0
     meant, heard = Counter[str](), Counter[str]()
@@ -49,7 +43,9 @@ def main() -> int:
         if options.only not in name:
             continue
         for seed in range(options.seeds):
-            verdict, loud, crashed = judged(train(seed), rules)
+            observed = observe(train, seed)
+            verdict, loud = observed.verdict["suspicious"], observed.loud
+            crashed = [*observed.crashed, *observed.faults]
             runs, suspicious, unknown = runs + 1, suspicious + (verdict == "true"), unknown + (verdict == "unknown")
             alarms.update(loud)
             if loud or crashed or verdict != "false":
@@ -61,7 +57,9 @@ def main() -> int:
         if options.only not in name:
             continue
         for seed in range(options.seeds):
-            verdict, loud, crashed = judged(train(seed), rules)
+            observed = observe(train, seed)
+            verdict, loud = observed.verdict["suspicious"], observed.loud
+            crashed = [*observed.crashed, *observed.faults]
             found = verdict == "true" and bool(expected & set(loud))
             missed += not found
             meant.update(expected)

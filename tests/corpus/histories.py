@@ -1,7 +1,6 @@
-"""Real trainings, healthy and faulty, as the records that the probes would have made of them.
+"""Real trainings, healthy and faulty, written as users write them: none of them knows of the tracker.
 
-`HEALTHY` and `FAULTY` map a name to a function of a seed that trains and gives the records, judgements included, ready
-for `tracker.rules.replay`.
+`HEALTHY` and `FAULTY` map a name to a training, a function of a seed; `observing` runs it with and without the tracker.
 """
 
 from __future__ import annotations
@@ -18,10 +17,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from torch.optim import lr_scheduler as schedulers
 
 from tests.corpus import tasks
-from tests.corpus.recorder import Recorder
-from tracker.rules.engine import Json, Record
-
-History = Callable[[int], list[Record]]
+from tests.corpus.observing import Log, Training
 
 
 @dataclass(frozen=True)
@@ -50,14 +46,14 @@ class Recipe:
     before_step: Callable[[int, Optimizer], None] = field(default=lambda step, optimizer: None)
 
 
-def train(recipe: Recipe, seed: int) -> list[Record]:
-    """Trains by the recipe and gives what was observed; stops early when the weights are lost."""
+def train(recipe: Recipe, seed: int, log: Log) -> nn.Module:
+    """Trains by the recipe; `log` gets the metrics of each epoch."""
     torch.manual_seed(seed)
     data, model = recipe.data(), recipe.model()
     optimizer = recipe.optimizer([p for p in model.parameters() if p.requires_grad])
     steps = recipe.epochs * math.ceil(len(data.x) / recipe.batch / recipe.accumulate)
     schedule = recipe.schedule(optimizer, steps) if recipe.schedule else None
-    recorder = Recorder(model, optimizer, _facts(recipe, data))
+    done = 0
     for _ in range(recipe.epochs):
         model.train()
         right, seen = 0, 0
@@ -66,25 +62,22 @@ def train(recipe: Recipe, seed: int) -> list[Record]:
             x, y = data.x[batch], data.y[batch]
             out = model(x + recipe.noise * torch.randn_like(x) if recipe.noise else x)
             loss = recipe.objective(_loss(recipe, recipe.logits(out), y), model)
-            (loss / recipe.accumulate).backward()
-            recorder.loss(float(loss.detach()) / recipe.accumulate)
+            (loss / recipe.accumulate if recipe.accumulate > 1 else loss).backward()
             if recipe.loss != "mse":
-                recorder.labels(y)
                 right, seen = right + int((_answers(out) == y).sum()), seen + y.numel()
             if (n + 1) % recipe.accumulate and n + 1 < len(batches):
                 continue
             if recipe.clip:
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-            recipe.before_step(recorder.step, optimizer)
-            recorder.before_step()
+            recipe.before_step(done, optimizer)
             optimizer.step()
-            recorder.after_step()
+            done += 1
             if recipe.zero_grad:
                 optimizer.zero_grad()
             if schedule:
                 schedule.step()
-        recorder.end_epoch(**_evaluate(recipe, model, data), **({"train_acc": right / seen} if seen else {}))
-    return recorder.end()
+        log(**_evaluate(recipe, model, data), **({"train_acc": right / seen} if seen else {}))
+    return model
 
 
 def _answers(out: Tensor) -> Tensor:
@@ -112,26 +105,11 @@ def _evaluate(recipe: Recipe, model: nn.Module, data: tasks.Data) -> dict[str, f
     return metrics
 
 
-def _facts(recipe: Recipe, data: tasks.Data) -> dict[str, Json]:
-    names = {"cross_entropy": "cross_entropy", "binary": "binary_cross_entropy_with_logits", "mse": "mse_loss"}
-    loss: dict[str, Json] = {"function": names[recipe.loss], "reduction": "mean", "weighted": recipe.weight is not None}
-    if recipe.loss == "cross_entropy":
-        loss |= {"n_classes": int(data.y.max()) + 1, "label_smoothing": recipe.smoothing}
-    facts: dict[str, Json] = {"loss": loss, "n_epochs": recipe.epochs}
-    if recipe.profile:
-        facts["profile"] = recipe.profile
-    if recipe.weight:
-        facts["class_weights"] = list(recipe.weight)
-    return facts
-
-
-def adversarial(seed: int) -> list[Record]:
-    """A generator and a discriminator of points on a circle; both backwards of a step are recorded."""
+def adversarial(seed: int, log: Log) -> nn.Module:
+    """A generator and a discriminator of points on a circle."""
     torch.manual_seed(seed)
     maker, judge = tasks.mlp(4, 2, 32), tasks.mlp(2, 1, 32)
-    both = nn.ModuleDict({"maker": maker, "judge": judge})
     first, second = Adam(maker.parameters(), 1e-3, (0.5, 0.9)), Adam(judge.parameters(), 1e-3, (0.5, 0.9))
-    recorder = Recorder(both, first, {"profile": "gan"})
     for _ in range(6):
         for _ in range(50):
             angle = 6.283 * torch.rand(64)
@@ -140,16 +118,22 @@ def adversarial(seed: int) -> list[Record]:
             loss = F.softplus(-judge(real)).mean() + F.softplus(judge(fake.detach())).mean()
             loss.backward()
             second.step()
-            recorder.loss(float(loss.detach()))
             first.zero_grad()
-            loss = F.softplus(-judge(fake)).mean()
-            loss.backward()
-            recorder.loss(float(loss.detach()))
-            recorder.before_step()
+            F.softplus(-judge(fake)).mean().backward()
             first.step()
-            recorder.after_step()
-        recorder.end_epoch()
-    return recorder.end()
+        log(critic_loss=float(loss.detach()))
+    return nn.ModuleDict({"maker": maker, "judge": judge})
+
+
+@dataclass(frozen=True)
+class Named:
+    """A training with its task profile, where that cannot be inferred."""
+
+    run: Callable[[int, Log], nn.Module]
+    profile: str | None = None
+
+    def __call__(self, seed: int, log: Log) -> nn.Module:
+        return self.run(seed, log)
 
 
 def _warm_cosine(optimizer: Optimizer, steps: int) -> schedulers.LRScheduler:
@@ -168,8 +152,8 @@ def _restarts(optimizer: Optimizer, steps: int) -> schedulers.LRScheduler:
     return schedulers.CosineAnnealingWarmRestarts(optimizer, max(1, steps // 3))
 
 
-def _of(recipe: Recipe) -> History:
-    return partial(train, recipe)
+def _of(recipe: Recipe) -> Training:
+    return Named(partial(train, recipe), recipe.profile)
 
 
 _MLP = Recipe()
@@ -178,7 +162,7 @@ _LM = Recipe(tasks.sequences, tasks.Transformer, partial(AdamW, lr=3e-3), profil
 _SINE = Recipe(tasks.sine, partial(tasks.mlp, 1, 1), partial(Adam, lr=3e-3), "mse", batch=32, epochs=15)
 _RARE = Recipe(tasks.rare_digit, partial(tasks.mlp, 64, 2), epochs=12)
 
-HEALTHY: dict[str, History] = {
+HEALTHY: dict[str, Training] = {
     "mlp, Adam": _of(_MLP),
     "mlp, Adam 1e-2": _of(replace(_MLP, optimizer=partial(Adam, lr=1e-2), epochs=8)),
     "mlp, SGD momentum": _of(replace(_MLP, optimizer=partial(SGD, lr=0.05, momentum=0.9))),
@@ -224,7 +208,7 @@ HEALTHY: dict[str, History] = {
     "weak signal, binary, small": _of(
         Recipe(tasks.weak_signal, partial(nn.Linear, 20, 1), partial(SGD, lr=0.1), "binary", epochs=8)
     ),
-    "adversarial": adversarial,
+    "adversarial": Named(adversarial),
 }  # fmt: skip
 
 
@@ -255,7 +239,7 @@ def _root(loss: Tensor, model: nn.Module) -> Tensor:
     return loss + 0.0 * (weight[0] ** 2).sum().sqrt()
 
 
-FAULTY: dict[str, tuple[History, frozenset[str]]] = {
+FAULTY: dict[str, tuple[Training, frozenset[str]]] = {
     name: (_of(recipe), frozenset(loud))
     for name, recipe, loud in (
         ("Adam, rate x 100", replace(_MLP, optimizer=partial(Adam, lr=0.3)), {"lr-out-of-range"}),
