@@ -37,6 +37,8 @@ class Ledger:
         """The first crash of each rule."""
         self.judged_epochs = 0
         """Epochs after which the rules were asked."""
+        self._training = 0
+        self._closed: list[FindingRecord] = []
         self._last_epoch: int | None = None
         self._records: dict[tuple[str, str], FindingRecord] = {}
         self._waiting: dict[tuple[str, str], Waiting] = {}
@@ -44,10 +46,15 @@ class Ledger:
     @property
     def records(self) -> list[FindingRecord]:
         """All findings, suppressed ones too, in the order they were first reported."""
-        return list(self._records.values())
+        return [*self._closed, *self._records.values()]
 
     def note_judgement(self, phase: Phase, trace: Trace) -> None:
-        """Counts the epochs that were judged."""
+        """Counts the epochs that were judged, and closes the book of a training when another one begins."""
+        if trace.training != self._training:
+            # A finding that stood when its training ended stands: the next one cannot resolve it.
+            self._training = trace.training
+            self._closed += self._records.values()
+            self._records, self._waiting = {}, {}
         if phase is Phase.EPOCH and trace.epoch != self._last_epoch:
             self._last_epoch = trace.epoch
             self.judged_epochs += 1

@@ -59,6 +59,9 @@ Record: TypeAlias = "Reading | Array | Event | Fact"
 EPOCH = "epoch"
 """Event: an epoch is complete. data: `epoch` (0-based), `first_step`, `last_step`."""
 
+TRAINING = "training"
+"""Event: another training begins in the same run, of another model: the next fold, say. It is judged for itself."""
+
 JUDGE = "judge"
 """Event: the engine ran here. data: `phase`. A replay judges at the same places, so it reaches the same verdict."""
 

@@ -14,7 +14,7 @@ from statistics import fmean, median
 from types import MappingProxyType
 from typing import overload
 
-from .records import EPOCH, Array, Event, Fact, Json, Reading, Record
+from .records import EPOCH, TRAINING, Array, Event, Fact, Json, Reading, Record
 from .signals import EPOCH_LOSS, LOSS, LR, METRIC, METRIC_IN_MLFLOW, VAL_ACCURACY, VAL_LOSS, Signal, meaning_of
 
 HEAD, TAIL = 200, 4096
@@ -142,23 +142,29 @@ class Trace:
     """What has been observed so far, bounded; rules only read it."""
 
     def __init__(self) -> None:
-        self._stores: dict[str, dict[str, _Store]] = {}  # by signal name, then by subject
-        self._cache: dict[tuple[str, str], Series] = {}
-        self._arrays: dict[tuple[str, str], Array] = {}
-        self._events: dict[str, deque[Event]] = {}
         self._facts: dict[str, Json] = {}
-        self._epoch_sum = 0.0
-        self._epoch_n = 0
-        self._sources: dict[str, tuple[str, str]] = {}  # by signal: the metric that stands for it
-        self._lr: dict[str, float] = {}
-        self._lr_rose_at: int | None = None
-        self._has_lr = False
+        self.training = 0
+        """Number of the training that is going on, 0-based: a run may train one model after another."""
         self.step = 0
         """The last step of which anything is known."""
+        self._forget()
         self.epoch = -1
         """The last complete epoch, 0-based; -1 before the first is complete."""
         self.peers: Mapping[str, Trace] = MappingProxyType({})
         """Traces of other runs, by run ID, for rules that judge across runs."""
+
+    def _forget(self) -> None:
+        """Makes room for the training that begins; facts stay until they are said again."""
+        self._stores: dict[str, dict[str, _Store]] = {}  # by signal name, then by subject
+        self._cache: dict[tuple[str, str], Series] = {}
+        self._arrays: dict[tuple[str, str], Array] = {}
+        self._events: dict[str, deque[Event]] = {}
+        self._epoch_sum = 0.0
+        self._epoch_n = 0
+        self._sources: dict[str, tuple[str, str]] = {}  # by signal: the metric that stands for it
+        self._lr: dict[str, float] = {}
+        self._lr_rose_at = self.step
+        self._has_lr = False
 
     # -- feeding ---------------------------------------------------------------------------------------------------
 
@@ -169,6 +175,9 @@ class Trace:
         elif isinstance(record, Fact):
             self._facts[record.name] = record.value
         elif isinstance(record, Event):
+            if record.name == TRAINING:
+                self.training += 1
+                self._forget()
             self._events.setdefault(record.name, deque(maxlen=256)).append(record)
             if record.name == EPOCH:
                 self._end_epoch(record)
@@ -246,7 +255,7 @@ class Trace:
         """True once warm-up is over: no learning rate has risen for `ARMED_AFTER` steps, or none is known."""
         if not self._has_lr:
             return True
-        return self.step - (self._lr_rose_at or 0) >= ARMED_AFTER
+        return self.step - self._lr_rose_at >= ARMED_AFTER
 
     @property
     def facts(self) -> Mapping[str, Json]:
