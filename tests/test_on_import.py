@@ -54,3 +54,22 @@ def test_a_loaded_module_is_told_at_once() -> None:
     when_imported("json", lambda: called.append(1))
 
     assert called == [1]
+
+
+def test_who_asks_during_the_callbacks_is_answered_at_once(name: str) -> None:
+    called = []
+    when_imported(name, lambda: when_imported(name, lambda: called.append(1)))
+    importlib.import_module(name)
+
+    assert called == [1]
+
+
+def test_an_import_that_fails_shows_nothing_of_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_module.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    when_imported("broken_module", lambda: None)
+    with pytest.raises(ZeroDivisionError) as caught:
+        importlib.import_module("broken_module")
+
+    assert str(caught.traceback[-1].path).endswith("broken_module.py")
+    assert not [entry for entry in caught.traceback if str(entry.path).endswith("tracker/on_import.py")]

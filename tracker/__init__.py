@@ -46,7 +46,8 @@ def _begin() -> None:
     entropy.watch(again=reproducing.stored_entropy())
     reproducing.restore_at_import()
     randomness.capture_at_import()
-    opened.opened.start(ignore=[rundir.home()])
+    if not opened.opened.active:  # under `tracker run` it has been since the process began
+        opened.opened.start(ignore=[rundir.home()])
 
 
 _begin()

@@ -1,7 +1,7 @@
 """Entry of the sidecar process: loads this package under a private name and runs it on a run's folder.
 
 Run by path, as `python -I _sidecar_main.py <folder of a run> ...`. The private name keeps a user's own module called
-`tracker` apart from ours, whichever of the two is found first.
+`tracker` apart from ours, whichever of the two is found first. The bootstrap of `tracker run` loads it the same way.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ PRIVATE = "_soundrun"
 
 
 def load_package() -> None:
-    """Loads the package this file is in as `_soundrun`."""
+    """Loads the package this file is in as `_soundrun`, unless it is loaded."""
+    if PRIVATE in sys.modules:
+        return
     folder = Path(__file__).absolute().parent
     spec = importlib.util.spec_from_file_location(
         PRIVATE, folder / "__init__.py", submodule_search_locations=[str(folder)]

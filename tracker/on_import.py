@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-import threading
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
-from types import ModuleType
-from typing import Any
+from _thread import get_ident
+
+# Under `tracker run` this is loaded at the start of every Python process: what is slow to import waits.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
 
 
 class _Loader:
@@ -30,7 +33,12 @@ class _Loader:
         module.__loader__ = self._inner
         if module.__spec__ is not None:
             module.__spec__.loader = self._inner
-        self._inner.exec_module(module)
+        try:
+            self._inner.exec_module(module)
+        except BaseException as error:
+            # An import that fails prints as without us: this frame leaves the traceback, and `raise` adds no other.
+            error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+            raise
         for callback in self._finder.take(module.__name__):
             callback()
 
@@ -41,6 +49,7 @@ class _Finder:
     def __init__(self) -> None:
         self._waiting: dict[str, list[Callable[[], None]]] = {}
         self._asking: set[tuple[int, str]] = set()
+        self._taken: set[str] = set()
 
     def add(self, name: str, callback: Callable[[], None]) -> None:
         """Has `callback` wait for module `name`."""
@@ -50,21 +59,28 @@ class _Finder:
 
     def take(self, name: str) -> list[Callable[[], None]]:
         """The callbacks that wait for a module, which now wait no more."""
+        self._taken.add(name)
         found = self._waiting.pop(name, [])
         if not self._waiting and self in sys.meta_path:
             sys.meta_path.remove(self)
         return found
 
+    def is_loaded(self, name: str) -> bool:
+        """True for a module that is loaded, also while those who waited for it are called."""
+        module = sys.modules.get(name)
+        is_new = getattr(getattr(module, "__spec__", None), "_initializing", False)
+        return module is not None and (not is_new or name in self._taken)
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         # Many a library only asks whether a module is there: until it is really loaded, everybody keeps waiting.
-        key = (threading.get_ident(), fullname)
+        key = (get_ident(), fullname)
         if fullname not in self._waiting or key in self._asking:
             return None
         self._asking.add(key)
         try:
-            spec = find_spec(fullname)
+            spec = _asked_of_others(self, fullname, path, target)
         finally:
             self._asking.discard(key)
         if spec is not None and spec.loader is not None:
@@ -72,13 +88,23 @@ class _Finder:
         return spec
 
 
+def _asked_of_others(
+    asking: _Finder, fullname: str, path: Sequence[str] | None, target: ModuleType | None
+) -> ModuleSpec | None:
+    for finder in list(sys.meta_path):
+        find = getattr(finder, "find_spec", None) if finder is not asking else None
+        spec = find(fullname, path, target) if find is not None else None
+        if spec is not None:
+            return spec  # type: ignore[no-any-return]
+    return None
+
+
 _finder = _Finder()
 
 
 def when_imported(name: str, callback: Callable[[], None]) -> None:
     """Calls `callback` at once if module `name` is loaded, else right after it has been imported."""
-    module = sys.modules.get(name)
-    if module is not None and not getattr(module.__spec__, "_initializing", False):
+    if _finder.is_loaded(name):
         callback()
     else:
         _finder.add(name, callback)

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any
 
 from ..on_import import when_imported
+
+# Under `tracker run` this is loaded at the start of every Python process: what is slow to import waits.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 MOST = 1_000
 """Generators whose entropy is kept; a run that makes more of them without a seed cannot be repeated beyond."""

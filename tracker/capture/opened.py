@@ -11,9 +11,13 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
+
+# Under `tracker run` this is loaded at the start of every Python process: what is slow to import waits.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+    from typing import Any
 
 MAX_PATHS = 10_000
 """Unique paths kept; a data set of more files is recorded as incomplete."""
@@ -195,8 +199,18 @@ def _report(collector: OpenedFiles, folder: str) -> None:
         return  # a full disk must not change how the user's worker ends
 
 
+def report_this_child(folder: str | Path) -> None:
+    """Have this process, which multiprocessing has started afresh, write what it read into `folder` when it ends."""
+    util: Any = sys.modules["multiprocessing.util"]
+    os.makedirs(folder, exist_ok=True)
+    # What is registered is kept: unlike a forked process, one that starts afresh does not clear it first.
+    util.Finalize(None, _report, args=(opened, os.path.abspath(folder)), exitpriority=0)
+
+
 def children_paths(folder: str | Path) -> list[str]:
     """The unique paths that the children reported into `folder`, sorted."""
+    from pathlib import Path
+
     found: set[str] = set()
     for file in Path(folder).glob("opened-*.txt"):
         found.update(file.read_text(encoding="utf-8", errors="surrogateescape").split("\0"))

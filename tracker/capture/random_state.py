@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..on_import import when_imported
+from . import early
 
 if TYPE_CHECKING:
     from ..rules.engine.records import Json
@@ -114,17 +115,16 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _python() -> dict[str, Json]:
-    version, words, gauss = random.getstate()
+def _python(state: tuple[Any, ...] | None = None) -> dict[str, Json]:
+    version, words, gauss = random.getstate() if state is None else state
     return {"version": version, "words": _text(struct.pack(f"<{len(words)}I", *words)), "gauss": gauss}
 
 
-def _numpy() -> dict[str, Json] | None:
+def _numpy(noted: tuple[Any, Any] | None = None) -> dict[str, Json] | None:
     module: Any = sys.modules.get("numpy.random")
     if module is None:
         return None
-    state = module.get_state(legacy=False)
-    generator = getattr(module.mtrand._rand, "_bit_generator", None)
+    state, generator = noted or (module.get_state(legacy=False), getattr(module.mtrand._rand, "_bit_generator", None))
     # A seed sequence is there as long as the generator was never seeded by `numpy.random.seed`.
     sequence = getattr(generator, "seed_seq", getattr(generator, "_seed_seq", None))
     entropy = getattr(sequence, "entropy", None)
@@ -186,11 +186,21 @@ def capture_at_import() -> RandomState:
     """
     global _at_import
     if _at_import is None:
-        _at_import = RandomState.capture()
+        _at_import = _with_noted(RandomState.capture())
         for name, module in _LATE.items():
             if getattr(_at_import, name) is None and name not in _at_import.failed:
                 when_imported(module, functools.partial(_take_late, name))
     return _at_import
+
+
+def _with_noted(now: RandomState) -> RandomState:
+    """The state with the generators that were noted when they came up, before the package was loaded, as they were."""
+    noted: dict[str, Any] = {}
+    if "random" in early.states:
+        noted["python"] = _python(early.states["random"])
+    if "numpy.random" in early.states:
+        noted["numpy"] = _numpy(early.states["numpy.random"])
+    return replace(now, **noted)
 
 
 def _take_late(name: str) -> None:

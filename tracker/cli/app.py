@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .launching import RunCommand
 from .output import ExitCode
 
 app = typer.Typer(
@@ -55,6 +56,52 @@ def _start(
     if context.invoked_subcommand is None:
         print(context.get_help())
     return ExitCode.FINE
+
+
+@app.command("run", cls=RunCommand)
+def run_(
+    words: Annotated[list[str], typer.Argument(metavar="SCRIPT [ARGS]...", hidden=True)],
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the run.")] = None,
+    experiment: Annotated[str | None, typer.Option("--experiment", metavar="NAME", help="MLflow experiment.")] = None,
+    settings: Settings = None,
+    tracking_uri: TrackingUri = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag of the run. May be repeated.")
+    ] = None,
+    params: Annotated[
+        list[str] | None, typer.Option("--param", metavar="KEY=VALUE", help="A hyperparameter. May be repeated.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", metavar="NAME", help="What is trained, when it is not to be inferred.")
+    ] = None,
+    observe: Annotated[
+        str | None, typer.Option("--observe", metavar="HOW", help="How closely: light, standard or full.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on stderr.")] = False,
+    json_out: Annotated[
+        Path | None, typer.Option("--json-out", metavar="FILE", help="Write the verdict to a file, as JSON.")
+    ] = None,
+) -> int:
+    """Run a training script as it is, and track it.
+
+    Our options stand before the script, the script's own behind it. Any other command stands behind --:
+    tracker run -- torchrun --nproc-per-node 2 train.py. The exit code is the script's own; 64 for wrong usage.
+    """
+    from .launching import pairs
+    from .launching import run as do
+
+    given = {
+        "name": name,
+        "experiment": experiment,
+        "settings": None if settings is None else str(settings),
+        "tracking_uri": tracking_uri,
+        "tags": pairs(tags or [], "--tag"),
+        "params": pairs(params or [], "--param"),
+        "profile": profile,
+        "observe": observe,
+        "quiet": quiet,
+    }
+    return do(words, given, json_out)
 
 
 @app.command()

@@ -60,6 +60,10 @@ class Terminal:
         except (OSError, ValueError, AttributeError):
             self._quiet = True
 
+    def silence(self) -> None:
+        """Says nothing from now on: another process speaks for the run."""
+        self._quiet = True
+
     def warn_once(self, message: str) -> None:
         """Says something about the tracker itself, once."""
         if message not in self._warned:

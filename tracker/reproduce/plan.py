@@ -53,6 +53,10 @@ class Plan:
     code: Mapping[str, Any]
     gaps: tuple[Mapping[str, Any], ...] = ()
     patch: str = ""
+    launched: bool = False
+    """Whether `tracker run` had started it."""
+    observe: str | None = None
+    """How closely it was looked at."""
 
     def command(self, root: Path) -> list[str]:
         """The command line of the re-run below `root`."""
@@ -115,6 +119,8 @@ def make_plan(run: RecordedRun) -> Plan:
         code=code,
         gaps=tuple(run.evidence.get("gaps") or _local_gaps(run)),
         patch=_patch(run.capture),
+        launched=bool(account.get("launched")),
+        observe=(account.get("settings") or {}).get("observe"),
     )
 
 

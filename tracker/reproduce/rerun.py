@@ -16,6 +16,7 @@ from typing import Any
 
 from ..capture.environment import ALLOWED_NAMES, ALLOWED_PREFIXES
 from ..errors import ReproduceError
+from ..launch import Launch, prepare, without_bootstrap
 from ..reproducing import VARIABLE
 from ..rundir import RunDir
 from .plan import Plan
@@ -59,7 +60,7 @@ def new_folder(into: Path | None, own_id: str) -> Path:
 
 def child_environment(plan: Plan, root: Path, current: Mapping[str, str] | None = None) -> dict[str, str]:
     """The variables of the re-run: today's, with all that can change numbers as it was recorded."""
-    today = os.environ if current is None else current
+    today = without_bootstrap(os.environ if current is None else current)
     kept = {name: value for name, value in today.items() if name not in _NOT_PASSED_ON and not _is_recorded_kind(name)}
     kept.update(plan.variables)
     if plan.tracking_uri and "MLFLOW_TRACKING_URI" not in kept:
@@ -125,14 +126,21 @@ def rerun(plan: Plan, root: Path, cwd: Path, timeout: float | None = None, stdou
     started = time.time()
     note = write_plan(plan, root)
     environment = {**child_environment(plan, root), VARIABLE: str(note)}
+    launch: Launch | None = None
     try:
         try:
+            if plan.launched:
+                # As `tracker run` started it: from the bootstrap on its random generators are known.
+                launch = prepare({"name": plan.name, "observe": plan.observe}, plan.command(root), environment)
+                environment = launch.environment
             child = subprocess.Popen(
                 plan.command(root), cwd=cwd, env=environment, stdout=sys.stderr.fileno() if stdout_to_stderr else None
             )
         except OSError as error:
             raise ReproduceError(f"The re-run cannot be started: {error}.") from error
         returncode, timed_out = _wait(child, timeout)
+        if launch is not None:
+            launch.note_end(child.pid, returncode)
     finally:
         note.unlink(missing_ok=True)
     return Rerun(returncode, _find(plan, root, started), timed_out)
