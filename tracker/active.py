@@ -10,14 +10,15 @@ if TYPE_CHECKING:
     from .session import Session
 
 _local = threading.local()
-_all: list[Session] = []
+all_sessions: list[Session] = []
+"""Every active run, in the order of entry; only to be looked at. With one in it, that is the current one everywhere."""
 _lock = threading.Lock()
 
 
 def _forget_in_child() -> None:
     # A forked child (a data-loader worker, a process pool) is not the run: what it does is nobody's.
     global _lock
-    _all.clear()
+    all_sessions.clear()
     _lock = threading.Lock()
     if in_block():
         _local.stack = []
@@ -40,7 +41,7 @@ def enter(session: Session) -> Session | None:
     outer = stack[-1] if stack else None
     stack.append(session)
     with _lock:
-        _all.append(session)
+        all_sessions.append(session)
     return outer
 
 
@@ -50,8 +51,8 @@ def leave(session: Session) -> None:
     if session in stack:
         stack.remove(session)
     with _lock:
-        if session in _all:
-            _all.remove(session)
+        if session in all_sessions:
+            all_sessions.remove(session)
 
 
 def current() -> Session | None:
@@ -59,12 +60,12 @@ def current() -> Session | None:
     stack: list[Session] | None = getattr(_local, "stack", None)
     if stack:
         return stack[-1]
-    return _all[-1] if _all else None
+    return all_sessions[-1] if all_sessions else None
 
 
 def sessions() -> list[Session]:
     """Every active run, in the order of entry."""
-    return list(_all)
+    return list(all_sessions)
 
 
 def in_block() -> bool:

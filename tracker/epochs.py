@@ -31,8 +31,12 @@ class EpochClock:
         self.first_step = 0
         """The step at which the running epoch began."""
         self._loaders: dict[int, tuple[int, Callable[[], object]]] = {}
-        self._drawn: tuple[int, int, Callable[[], object]] | None = None
-        self._logged_at: int | None = None
+        self.drawn: tuple[int, int, Callable[[], object]] | None = None
+        """The batch that was drawn last, until training goes on with it: see `note_batch`."""
+        self.has_loaders = False
+        """True once a batch was trained on: from then on only a batch, `drawn`, can open an epoch."""
+        self.logged_at: int | None = None
+        """The step of a metric that was logged since, and that may mean an epoch."""
         self._last_logged = 0
 
     def note_batch(self, loader: int, iterator: int, running: Callable[[], object] = bool) -> None:
@@ -40,32 +44,36 @@ class EpochClock:
 
         `running()` is None once that pass is over for good: a weak reference to the iterator.
         """
-        self._drawn = (loader, iterator, running)
+        self.drawn = (loader, iterator, running)
 
     def note_metric(self, step: int) -> None:
         """The user logged a metric after `step` optimizer steps."""
         if step - max(self._last_logged, self.first_step) >= _SEVERAL:
-            self._logged_at = step
+            self.logged_at = step
         self._last_logged = step
 
     def is_boundary(self, step: int) -> bool:
         """True when the training activity that is about to be step `step` opens a new epoch."""
         found = None
-        if self._drawn is not None:
-            loader, iterator, running = self._drawn
+        if self.drawn is not None:
+            loader, iterator, running = self.drawn
             known = self._loaders.get(loader)
+            if known is not None and known[0] == iterator:
+                self.drawn = None
+                return False
+            self.has_loaders = True
             if known is not None:
                 is_new = known[0] != iterator
             else:
                 # Data made anew for each epoch: it takes the place of a pass that is over, and joins one that is not.
                 is_new = bool(self._loaders) and all(before() is None for _, before in self._loaders.values())
             self._loaders[loader] = (iterator, running)
-            self._drawn = None
+            self.drawn = None
             if is_new and step > self.first_step:
                 self._loaders = {loader: (iterator, running)}
                 found = "loader"
         elif not self._loaders:
-            if self._logged_at is not None:
+            if self.logged_at is not None:
                 found = "metric"
             elif self.source in (None, "steps") and step - self.first_step >= STEPS:
                 found = "steps"
@@ -78,4 +86,4 @@ class EpochClock:
         """The running epoch is over; the next begins at `step`."""
         self.epoch += 1
         self.first_step = step
-        self._logged_at = None
+        self.logged_at = None

@@ -8,7 +8,7 @@ from .guard import Guard
 from .journal import Journal, JournalReader
 from .report.terminal import Terminal
 from .rules.engine import Engine, FindingRecord, Outcome, Phase, Settings, Trace
-from .rules.engine.records import JUDGE, OUTCOME, VERDICT, Event, Json
+from .rules.engine.records import JUDGE, OUTCOME, TRAINING, VERDICT, Event, Json
 
 FREE_SECONDS, SHARE = 1.0, 0.005
 """Seconds of judging after which epochs are judged only as long as that takes no more than this share of the time.
@@ -60,6 +60,13 @@ class Judging:
         if self._spent <= FREE_SECONDS + SHARE * (time.perf_counter() - self._began):
             self.judge(Phase.EPOCH, step)
 
+    def read_up(self) -> Trace:
+        """The past up to the last record of the journal, all of whose judgements have been made."""
+        for _, record in self._reader.read():
+            if not (isinstance(record, Event) and record.name in (OUTCOME, VERDICT)):
+                self._trace.feed(record)
+        return self._trace
+
     def judge(self, phase: Phase, step: int) -> None:
         """Marks the judgement in the journal and makes it, on everything the journal holds so far."""
         if self._engine is None or "engine" in self._guard.off:
@@ -92,6 +99,11 @@ class Judging:
                 self.should_stop = True
         if phase is Phase.EPOCH:
             self._terminal.epoch(self._trace, step)
+
+    def another(self, step: int, number: int) -> None:
+        """Another model is trained from here on: judges the training that is over, and begins afresh."""
+        self.judge(Phase.RUN, step)
+        self._journal.event(TRAINING, step, {"number": number})
 
     def conclude(self, step: int) -> dict[str, Json] | None:
         """Judges the whole run and journals the verdict; None when the engine is off."""

@@ -142,9 +142,9 @@ class Run:
         if foreign is not None and foreign.adopted:
             return str(foreign.adopted)
         deadline = time.monotonic() + 5.0
-        while (found := self._session.rundir.state.get("mlflow_run_id")) is None and time.monotonic() < deadline:
+        while (found := self._session.store_state.get("mlflow_run_id")) is None and time.monotonic() < deadline:
             time.sleep(0.02)
-        return found
+        return None if found is None else str(found)
 
 
 class track:
@@ -183,11 +183,8 @@ class track:
     def __enter__(self) -> Run:
         from .errors import ConfigError
 
-        if self.run._was_entered:
-            raise ConfigError(f"{self.run!r} was tracked already; a run is used once. Make a new Run.")
-        self.run._was_entered = True
         try:
-            self.run._session = _begin(self.run, sys._getframe(1))
+            enter(self.run, sys._getframe(1))
         except ConfigError:
             raise
         except Exception as error:
@@ -214,10 +211,22 @@ class track:
             clean_traceback(error)
 
 
+def enter(run: Run, frame: FrameType) -> None:
+    """Begins to track `run`, as seen from `frame`; raises what goes wrong, `ConfigError` for a user's mistake."""
+    from .errors import ConfigError
+
+    if run._was_entered:
+        raise ConfigError(f"{run!r} was tracked already; a run is used once. Make a new Run.")
+    run._was_entered = True
+    run._session = _begin(run, frame)
+
+
 def _end(session: Session, status: str, reason: str) -> None:
     """Closes a run, waits for its store within bounds, and says how it went."""
     try:
         session.end(status, reason)
+        if session.spec.get("launched"):
+            return  # `tracker run` waits, and says it, when the command has ended
         session.terminal.closing(session.spec["id"], status, session.verdict, session.wait_for_store())
     except Exception as fault:
         if is_strict():
@@ -225,17 +234,29 @@ def _end(session: Session, status: str, reason: str) -> None:
         print(f"tracker: the end of the run was not recorded: {type(fault).__name__}: {fault}", file=sys.stderr)
 
 
-def _end_open_blocks() -> None:
-    """Closes the blocks that are open when the interpreter ends: in a generator nobody finished, or a daemon thread.
+def end_open_blocks() -> None:
+    """Closes the runs that are open when the interpreter ends.
 
-    Later, when such a block is left while Python takes itself apart, nothing can be written any more.
+    Under `tracker run` they are open until here; else it is a block in a generator nobody finished, or in a daemon
+    thread. Later, when such a block is left while Python takes itself apart, nothing can be written any more.
     """
-    from . import active
+    from . import active, launched
 
     for session in reversed(active.sessions()):
         if session.spec["pid"] == os.getpid():
+            how = "FINISHED", "the interpreter ended inside the block"
+            if session.spec.get("launched"):
+                how = _status(launched.how_it_ends())
             with contextlib.suppress(KeyboardInterrupt):
-                _end(session, "FINISHED", "the interpreter ended inside the block")
+                _end(session, *how)
+
+
+def watch_exit() -> None:
+    """Has the runs that are open when the interpreter ends closed then; further calls change nothing."""
+    global _watches_exit
+    if not _watches_exit:
+        _watches_exit = True
+        atexit.register(end_open_blocks)
 
 
 def _status(error: BaseException | None) -> tuple[str, str]:
@@ -259,28 +280,30 @@ def _script() -> str | None:
 
 
 def _begin(run: Run, frame: FrameType) -> Session:
-    global _count, _watches_exit
-    from . import active, reproducing
+    global _count
+    from . import active, distributed, launched, reproducing
     from .capture.opened import opened
     from .integrations import mlflow_calls
     from .report.terminal import Terminal
     from .rules.engine import Settings
     from .session import Session
 
-    options = run.options
+    options = run.options = launched.options_of(run.options)
     script = _script()
     source = options.settings if options.settings is not None else Path(script).parent if script else Path.cwd()
     known = set(opened.paths())
     settings = Settings.load(source)
     # What the settings were read from is no data of the user's.
     opened.forget(path for path in opened.paths() if path not in known and path.endswith(".toml"))
+    settings = launched.settings_of(settings)
     if options.profile:
         settings = settings.model_copy(update={"profile": _known_profile(options.profile)})
     with _count_lock:
         index, _count = _count, _count + 1
     outer = active.current() if active.in_block() else None
     again = reproducing.plan()
-    if again.get("index") == index:
+    place = distributed.place(index)
+    if again.get("index") == index and not place.is_member:  # what was stored is the state of rank 0
         reproducing.restore_at_entry()
     spec = {
         "schema": 1,
@@ -291,7 +314,7 @@ def _begin(run: Run, frame: FrameType) -> Session:
         "cwd": os.getcwd(),
         "script": script,
         "argv": list(sys.argv),
-        "orig_argv": list(sys.orig_argv),
+        "orig_argv": distributed.command_line(),
         "sys_path": list(sys.path),
         "executable": sys.executable,
         "pid": os.getpid(),
@@ -300,18 +323,22 @@ def _begin(run: Run, frame: FrameType) -> Session:
         "class_weights": _plain_weights(options.class_weights),
         "tags": dict(options.tags),
         "parent": outer.spec["id"] if outer is not None else None,
-        "adopt": mlflow_calls.foreign_run(),
+        "adopt": None if place.is_member else mlflow_calls.foreign_run(),
         "settings": settings.model_dump(mode="json"),
         "settings_folder": str(settings.path.parent) if settings.path else None,
         "reproduce_of": again.get("of") if again.get("index") == index else None,
         "wait_seconds": settings.wait_seconds,
         "index": index,
+        "place": place.as_json(),
+        "launch": distributed.launch(),
+        "node": distributed.node(),
+        **launched.facts(),
     }
-    if not _watches_exit:
-        _watches_exit = True
-        atexit.register(_end_open_blocks)
+    watch_exit()
     session = Session(spec, settings, frame, Terminal(run.name[:60], quiet=options.quiet))
     session.begin()
+    if not place.is_member:
+        launched.note_run(run.id)
     return session
 
 

@@ -4,7 +4,7 @@
 
     <home>/runs/<id>/
       spec.json         who the run is; written once by the training process before anything else
-      journal.bin       every record (see journal.py); one more per extra process: journal-<rank>.bin
+      journal.bin       every record (see journal.py); one more per further process: journal-<rank>.bin
       alive.lock        locked by the training process as long as it lives; the kernel lets go when it dies
       sidecar.lock      locked by the one process that is uploading
       state.json        what the sidecar has done so far; replaced atomically
@@ -12,6 +12,8 @@
       capture/          artifacts as they are uploaded
       series/           columnar parts of the journal as they are uploaded
       sidecar.log       what the sidecar had to say
+
+    <home>/groups/<key>/    where the ranks of one training leave word, see distributed.py
 
 `<home>` is `$TRACKER_HOME`, else `$XDG_CACHE_HOME/soundrun`, else `~/.cache/soundrun`: outside the user's repository,
 and on a local disk. Where that cannot be written, the temporary folder takes its place.
@@ -58,7 +60,7 @@ def _temporary() -> Path:
     return Path(tempfile.gettempdir()) / f"soundrun-{os.getuid()}"
 
 
-def _bases() -> list[Path]:
+def bases() -> list[Path]:
     """Where runs may be: home, and the place that is taken when home cannot be written."""
     return list(dict.fromkeys((home(), _temporary())))
 
@@ -77,7 +79,8 @@ def new_id() -> str:
     return os.urandom(16).hex()
 
 
-def _write(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file atomically; raises `OSError` when it cannot."""
     import tempfile
 
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -91,7 +94,8 @@ def _write(path: Path, content: Any) -> None:
         raise
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON file with an object in it; empty when it is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
@@ -106,13 +110,14 @@ class RunDir:
         self.path = path
 
     @classmethod
-    def create(cls, spec: dict[str, Any]) -> RunDir:
+    def create(cls, spec: dict[str, Any], below: str = "") -> RunDir:
         """Makes the folder of the run `spec["id"]`; falls back to the temporary folder where home is not writable.
 
-        Raises `OSError` when neither can be written.
+        `below` is the path of a folder that is no run of its own, as seen from home. Raises `OSError` when neither can
+        be written.
         """
-        for base in _bases():
-            path = base / "runs" / spec["id"]
+        for base in bases():
+            path = base / (below or f"runs/{spec['id']}")
             try:
                 path.mkdir(parents=True, mode=0o700)
             except OSError as error:
@@ -121,7 +126,7 @@ class RunDir:
             try:
                 (path / "capture").mkdir()
                 (path / "series").mkdir()
-                _write(path / SPEC, spec)
+                write_json(path / SPEC, spec)
                 return cls(path)
             except OSError as error:
                 problem = error
@@ -138,7 +143,7 @@ class RunDir:
         """
         if not run_id.isalnum():
             return None
-        for base in _bases():
+        for base in bases():
             if (base / "runs" / run_id / SPEC).is_file():
                 return cls(base / "runs" / run_id)
         if len(run_id) < SHORTEST_ID:
@@ -158,7 +163,7 @@ class RunDir:
     def all(cls) -> list[RunDir]:
         """Every run on this machine, oldest first."""
         found: list[tuple[float, Path]] = []
-        for base in _bases():
+        for base in bases():
             for path in (base / "runs").glob(f"*/{SPEC}"):
                 with contextlib.suppress(OSError):  # removed by another process meanwhile
                     found.append((path.stat().st_mtime, path.parent))
@@ -167,28 +172,28 @@ class RunDir:
     @property
     def spec(self) -> dict[str, Any]:
         """What the training process said of the run before it began."""
-        return _read(self.path / SPEC)
+        return read_json(self.path / SPEC)
 
     @property
     def state(self) -> dict[str, Any]:
         """What has been uploaded; empty before the sidecar's first step."""
-        return _read(self.path / STATE)
+        return read_json(self.path / STATE)
 
     def update_state(self, **changes: Any) -> dict[str, Any]:
         """Replaces the given keys of the state, atomically. Only the holder of `sidecar.lock` writes it."""
         state = {**self.state, **changes}
-        _write(self.path / STATE, state)
+        write_json(self.path / STATE, state)
         return state
 
     def write_json(self, name: str, content: Any) -> Path:
         """Writes a JSON file of the run atomically."""
         path = self.path / name
-        _write(path, content)
+        write_json(path, content)
         return path
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Reads a JSON file of the run; empty when it is missing or damaged."""
-        return _read(self.path / name)
+        return read_json(self.path / name)
 
     @property
     def journal(self) -> Path:

@@ -8,12 +8,14 @@ import shutil
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from . import active
-from .capture import process
+from . import active, distributed
+from .capture import environment, process
 from .epochs import EpochClock
+from .group import Leader, Member
 from .guard import Guard
 from .journal import Journal
 from .judging import Judging
@@ -43,8 +45,10 @@ class Session:
         self.spec = spec
         self.settings = settings
         self.terminal = terminal
-        self.rundir = RunDir.create(spec)
-        if self.rundir.path.parent.parent != home():
+        self.place = distributed.Place.from_json(spec.get("place"))
+        is_member = self.place.is_member
+        self.rundir = RunDir.create(spec, self.place.folder(spec["id"]) if is_member else "")
+        if not is_member and self.rundir.path.parent.parent != home():
             terminal.warn_once(
                 f"{home()} cannot be written; until it is uploaded, the run is kept in {self.rundir.path}."
             )
@@ -60,8 +64,10 @@ class Session:
         self._training: Any = None
         self._hooked = False
         self.foreign: Any = None
-        self.judging = Judging(self.journal, self.guard, settings, terminal)
+        self.judging: Judging | Leader | Member = Judging(self.journal, self.guard, settings, terminal)
         self._rejected: set[str] = set()
+        self.in_mlflow: dict[str, int] = {}
+        """Step at which each metric was logged with MLflow last: another tool may be given the same number."""
         self._epoch_began = time.perf_counter()
         self._capture_known = False
         self._loaders: set[int] = set()
@@ -80,8 +86,11 @@ class Session:
             )
             for name, value in self._process.facts().items():
                 self.journal.fact(name, 0, value)
-        with self.guard.part("sidecar"):
-            start_sidecar(self.rundir)
+        with self.guard.part("ranks"):
+            self._take_place(self.place)
+        if not self.place.is_member:
+            with self.guard.part("sidecar"):
+                start_sidecar(self.rundir)
         self._sidecar_started = time.perf_counter()
         with self.guard.part("engine"):
             self.judging.begin()
@@ -91,6 +100,45 @@ class Session:
         when_imported("torch", _weakly(self._observe_torch))
         when_imported("mlflow", _weakly(self._observe_mlflow))
         self._frame = None
+
+    def _take_place(self, place: distributed.Place) -> None:
+        """Takes its place among the processes that train together; alone, there is nothing to take."""
+        if place.attempt:
+            self.journal.event("tag", self.step, {"tracker.attempt": str(place.attempt)})
+        if place.is_alone:
+            return
+        self.place = place
+        # The sidecar learns it here: what comes behind this fact is merged with what the other ranks say.
+        self.journal.fact("place", self.step, place.as_json())
+        if place.is_member:
+            self.judging = Member(self, place)
+            self.terminal.silence()
+            return
+        if isinstance(self.judging, Judging):
+            self.judging = Leader(self, place, self.judging)
+        self.journal.event("tag", self.step, {"tracker.world_size": str(place.world_size)})
+        command = environment.redact_arguments(distributed.launcher())[0]
+        self._process.gap(
+            "command",
+            f"the run is {place.world_size} processes that train together, and a re-run starts one",
+            f"start them as they were started: {' '.join(command)}" if command else "start them as they were started",
+        )
+        distributed.announce(self.rundir, place)
+
+    def _settle_place(self) -> None:
+        """By the first step the processes have met, if they do; what began as a run of its own joins rank 0's."""
+        if not self.place.is_alone:
+            return
+        with self.guard.part("ranks"):
+            found = distributed.place(int(self.spec.get("index") or 0))
+            if found.is_alone:
+                return
+            if found.is_member:
+                distributed.join_late(self.rundir, found)
+                if self.foreign is not None:
+                    self.foreign.close()
+                    self.foreign = None
+            self._take_place(found)
 
     def _observe_torch(self) -> None:
         if self.ended or self._hooked:
@@ -104,7 +152,8 @@ class Session:
             self._hooked = True
 
     def _observe_mlflow(self) -> None:
-        if self.ended or self.foreign is not None:
+        # What other ranks log with MLflow is theirs, as it would be without us.
+        if self.ended or self.foreign is not None or self.place.is_member:
             return
         with self.guard.part("mlflow"):
             from .integrations import mlflow_calls
@@ -167,6 +216,8 @@ class Session:
 
     def wait_for_store(self) -> dict[str, Any]:
         """Waits for the sidecar to finish, no longer than the settings allow; returns what it has done."""
+        if self.place.is_member:
+            return {}
         deadline = time.monotonic() + self.settings.wait_seconds
         state = self.rundir.state
         was_restarted = False
@@ -183,10 +234,21 @@ class Session:
             state = self.rundir.state
         return state
 
+    @property
+    def store_state(self) -> Mapping[str, Any]:
+        """What has been uploaded of the run, which for a member is that of rank 0."""
+        if not self.place.is_member:
+            return self.rundir.state
+        leader = distributed.leader_of(self.place)
+        return RunDir(Path(leader["path"])).state if leader is not None else {}
+
     # -- what the probes tell --------------------------------------------------------------------------------------
 
     def before_first_step(self) -> None:
         """The first optimizer step is about to change something: the code must be captured by now."""
+        self._settle_place()
+        if self.place.is_member:
+            return
         deadline = self._sidecar_started + CODE_WAIT
         while time.perf_counter() < deadline and not (self.rundir.capture / "code.json").exists():
             time.sleep(0.005)
@@ -236,6 +298,8 @@ class Session:
                 self._reject(str(key), f"metric {_shown(key)} is not a number", value, expected)
             else:
                 self.journal.reading(signal, str(key), at, number)
+                if in_mlflow:
+                    self.in_mlflow[str(key)] = at
         self.clock.note_metric(self.step)
 
     def _reject(self, key: str, what: str, value: Any, expected: str) -> None:
@@ -267,6 +331,12 @@ class Session:
         self.clock.advance(step)
         self._epoch_began = time.perf_counter()
 
+    def begin_another_training(self, number: int) -> None:
+        """The run trains another model from here on: the next fold, say. What is over is judged for itself."""
+        if self.step > self.clock.first_step:
+            self.close_epoch()
+        self.judging.another(self.step, number)
+
     def end_epoch_as_told(self) -> None:
         """The user says that an epoch is complete."""
         began = time.perf_counter()
@@ -279,7 +349,7 @@ class Session:
 
     def _learn_capture(self, wait: float = 0.0) -> None:
         """Takes over from the sidecar what it captured, once it is there, so that rules can judge it."""
-        if self._capture_known:
+        if self._capture_known or self.place.is_member:
             return
         deadline = time.monotonic() + wait
         while True:

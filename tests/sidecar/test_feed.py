@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
+import pytest
+
+from tracker.journal import Journal, JournalReader
+from tracker.readings import Readings
 from tracker.rules.engine.records import Event, Fact, Reading, Record
-from tracker.sidecar.feed import Emission, Feed, Param, Point, Tag
+from tracker.sidecar.feed import FREE_POINTS, POINTS_A_SECOND, Emission, Feed, Param, Point, Tag
 
 
 def _feed(records: list[Record], gap: float = 0.001) -> list[Emission]:
@@ -115,3 +120,67 @@ def test_observed_points_are_seen_before_a_long_first_epoch_has_ended() -> None:
     found = _feed([Reading("loss", "", step, 1.0) for step in range(100)], gap=1.0)
 
     assert _points(found, "loss")[0].time == 1_000_000
+
+
+@pytest.mark.parametrize("hold", [0.0, 0.2, 60.0])
+def test_readings_in_columns_give_the_same_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: float) -> None:
+    monkeypatch.setattr("tracker.sidecar.feed.HOLD_SECONDS", hold)
+    journal = Journal(tmp_path / "j")
+    names = ["loss", "grad_norm", "update_ratio", "lr", "step_seconds", "metric", "overhead", "unknown", "loss/val"]
+    for step in range(2000):
+        if step % 10 == 0:
+            journal.clock(1000 + step / 1000)
+        journal.reading(names[step % 9], "" if step % 4 else "w", step, 1.0 + step % 5)
+        if step % 300 == 299:
+            journal.event("epoch", step, {"epoch": step // 300, "last_step": step})
+    journal.close()
+    single, columns = Feed(), Feed()
+    expected = [one for time, record in JournalReader(tmp_path / "j").read() for one in single.take(time, record)]
+    found: list[Emission] = []
+    for stretch in JournalReader(tmp_path / "j").read_columns():
+        found += columns.take_readings(stretch) if isinstance(stretch, Readings) else columns.take(*stretch)
+
+    assert found == expected
+    assert [*columns.finish()] == [*single.finish()]
+    assert len(found) > 300
+
+
+def _short_epochs(count: int, steps: int = 2) -> list[Record]:
+    records: list[Record] = []
+    for epoch in range(count):
+        records += [Reading("loss", "", epoch * steps + step, 1.0 + epoch) for step in range(steps)]
+        records += [Reading("loss/val", "", (epoch + 1) * steps - 1, 2.0 + epoch), _epoch(epoch, steps)]
+    return records
+
+
+def test_epochs_that_are_very_short_add_no_more_points_than_a_store_takes_in_passing() -> None:
+    records = _short_epochs(20_000)
+    found = _feed(records, 0.001)
+    seconds = len(records) * 0.001
+
+    assert len(found) <= FREE_POINTS + POINTS_A_SECOND * seconds + 100
+    assert len(found) > FREE_POINTS
+
+
+def test_the_last_of_many_short_epochs_is_shown() -> None:
+    found = _feed(_short_epochs(20_000), 0.001)
+
+    for key, value in (("train/loss", 20_000.0), ("val/loss", 20_001.0), ("loss", 20_000.0), ("epoch", 19_999.0)):
+        assert _points(found, key)[-1].step == 39_999
+        assert _points(found, key)[-1].value == value
+
+
+def test_a_value_that_few_epochs_have_is_not_lost_among_short_epochs() -> None:
+    records = []
+    for record in _short_epochs(20_000):
+        if not (isinstance(record, Reading) and record.signal == "loss/val" and record.step % 2000 != 1999):
+            records.append(record)
+    found = _feed(records, 0.001)
+
+    assert len(_points(found, "val/loss")) == 20
+
+
+def test_the_first_epochs_are_all_shown() -> None:
+    found = _feed(_short_epochs(300), 0.001)
+
+    assert len(_points(found, "train/loss")) == len(_points(found, "val/loss")) == 300

@@ -8,17 +8,21 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from playing import content, log_of, make_spec, play, played, query, run_sidecar, wait_for
+from playing import content, log_of, make_spec, play, played, query, run_sidecar, wait_for, write_epoch
 
 from tracker.journal import Journal, JournalReader
 from tracker.launcher import sidecar_command, sidecar_environment
 from tracker.rundir import RunDir
+from tracker.sidecar import pace
 from tracker.stores import open_store
+from tracker.stores.series import part_name
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 Upload = Callable[[RunDir], bool]
@@ -54,6 +58,80 @@ def test_the_series_in_the_store_is_the_journal(cwd: Path, uri: str, upload_here
 
     assert list(open_store(uri).records(rundir.path.name)) == journal
     assert len(journal) > 80
+
+
+def test_short_epochs_are_not_a_part_each_and_long_ones_are(cwd: Path, uri: str, upload_here: Upload) -> None:
+    rundir = RunDir.create(make_spec(cwd, uri))
+    journal = Journal(rundir.journal)
+    for epoch in range(100):
+        write_epoch(journal, epoch, 5)
+    now = time.time()
+    for epoch in range(100, 103):
+        journal.clock(now + 100 * epoch)
+        for step in range(epoch * 5, epoch * 5 + 5):
+            journal.reading("loss", "", step, 1.0)
+            journal.clock(now + 100 * epoch + 70)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(time, "time", lambda at=now + 100 * epoch + 70: at)
+            journal.event("epoch", epoch * 5 + 4, {"epoch": epoch})
+    journal.event("end", 0, {"status": "FINISHED", "reason": "x"})
+    journal.close()
+    upload_here(rundir)
+    parts = sorted(path.name for path in rundir.series.iterdir())
+
+    assert parts == [part_name(number) for number in range(4)]
+    assert list(open_store(uri).records(rundir.path.name)) == list(JournalReader(rundir.journal).read())
+
+
+def test_the_end_of_a_run_waits_for_no_rest(
+    cwd: Path, uri: str, start: Start, upload_here: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One rest here lasts for ever: what is written in it is uploaded all the same, once the run has ended."""
+    monkeypatch.setattr(pace, "SHORTEST", math.inf)
+    monkeypatch.setattr(pace, "LONGEST", math.inf)
+    rundir = RunDir.create(make_spec(cwd, uri))
+    alive = start(sys.executable, "-c", _ALIVE, str(rundir.path), stdin=subprocess.PIPE)
+    wait_for(rundir.is_alive)
+    journal = Journal(rundir.journal)
+    journal.reading("metric", "val_loss", 1, 0.5)
+    sidecar = threading.Thread(target=upload_here, args=[rundir])
+    sidecar.start()
+    wait_for(lambda: rundir.state.get("synced"))
+    journal.reading("metric", "val_loss", 2, 0.25)
+    early = query(uri, "select step from metrics where key = 'val_loss'")
+    journal.event("end", 2, {"status": "FINISHED", "reason": "x"})
+    journal.close()
+    alive.communicate(b"")
+    sidecar.join(60)
+
+    assert early == [(1,)]
+    assert rundir.state["finished"]
+    assert sorted(query(uri, "select step from metrics where key = 'val_loss'")) == [(1,), (2,)]
+
+
+def test_a_run_that_goes_on_is_read_and_uploaded_after_a_rest(
+    cwd: Path, uri: str, start: Start, upload_here: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "LONGEST", 0.1)
+    rundir = RunDir.create(make_spec(cwd, uri))
+    alive = start(sys.executable, "-c", _ALIVE, str(rundir.path), stdin=subprocess.PIPE)
+    wait_for(rundir.is_alive)
+    journal = Journal(rundir.journal)
+    sidecar = threading.Thread(target=upload_here, args=[rundir])
+    sidecar.start()
+    for step in range(1, 4):
+        journal.reading("metric", "val_loss", step, 0.5)
+        wait_for(lambda step=step: (step,) in _steps_of(uri, rundir))
+    alive.communicate(b"")
+    journal.close()
+    sidecar.join(60)
+
+    assert rundir.state["finished"]
+
+
+def _steps_of(uri: str, rundir: RunDir) -> list[tuple[int]]:
+    run_id = rundir.state.get("mlflow_run_id")
+    return query(uri, f"select step from metrics where key = 'val_loss' and run_uuid = '{run_id}'")
 
 
 def test_findings_grade_and_parameters_are_artifacts(cwd: Path, uri: str, tmp_path: Path, upload_here: Upload) -> None:

@@ -6,13 +6,10 @@ import os
 import site
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..rundir import RunDir
-
-NICENESS = 5
-"""The training comes first, but for the capture of its code: its first step waits for that."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     for folder in arguments[1:] if is_sync else arguments:
         rundir = RunDir(Path(folder))
         add_sites(rundir)
-        whole &= upload_run(rundir, 0.0 if is_sync else None, None if is_sync else lambda: os.nice(NICENESS))
+        whole &= upload_run(rundir, 0.0 if is_sync else None, steps_back=not is_sync)
     if not is_sync and whole:
         from .sync import sync_stale
 
@@ -40,18 +37,18 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if whole else 1
 
 
-def upload_run(rundir: RunDir, patience: float | None = None, after_code: Callable[[], object] | None = None) -> bool:
+def upload_run(rundir: RunDir, patience: float | None = None, steps_back: bool = False) -> bool:
     """Uploads one run unless another process is at it; True when the run is whole in its store.
 
-    `patience` is how long, in seconds, a store that does not answer is tried once the run has ended; `after_code` is
-    called when the code is captured.
+    `patience` is how long, in seconds, a store that does not answer is tried once the run has ended; with
+    `steps_back` others have the core first while the run goes on.
     """
     from .upload import PATIENCE, Upload
 
     with rundir.uploading() as is_ours:
         if not is_ours:
             return bool(rundir.state.get("finished"))
-        return Upload(rundir, PATIENCE if patience is None else patience, after_code).run()
+        return Upload(rundir, PATIENCE if patience is None else patience, steps_back).run()
 
 
 def add_sites(rundir: RunDir) -> None:

@@ -16,7 +16,7 @@ from ..rundir import PROCESS, RunDir
 _OF_THE_SPEC = (
     "schema", "id", "name", "cwd", "script", "argv", "orig_argv", "executable", "started", "params", "settings",
     "settings_folder",
-    "index", "sys_path", "reproduce_of",
+    "index", "sys_path", "reproduce_of", "launched",
 )  # fmt: skip
 
 OWN_FILES = ("mlflow.db", "mlflow.db-journal", "mlflow.db-wal", "mlflow.db-shm", "mlruns", "mlartifacts")
@@ -73,9 +73,13 @@ def _data(rundir: RunDir, spec: Mapping[str, Any], process: Mapping[str, Any], r
     from ..capture.data import digest_files
     from ..capture.inputs import keep_inputs
     from ..capture.opened import children_paths
+    from ..launched import opened_by_children
 
+    children = children_paths(rundir.path / "opened")
+    if spec.get("launched"):
+        children += children_paths(opened_by_children(str(spec["launched"]), int(spec["pid"])))
     captured = digest_files(
-        [*_paths(process.get("opened")), *map(Path, children_paths(rundir.path / "opened"))],
+        [*_paths(process.get("opened")), *map(Path, dict.fromkeys(children))],
         rundir.capture,
         sys_path=[str(entry) for entry in spec.get("sys_path") or ()],
         root=root,

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..rules.engine.records import Event, Json
-from ..rundir import RunDir
+from ..rundir import RunDir, read_json
 from ..stores.keys import Keys
 from . import wording
 
 LOST = "lost: the process died without a word (kill -9, os._exit, out of memory or power)"
+EXIT_SECONDS = 10.0
+"""How long the process of a run that has ended may take to be gone."""
 _STATUSES = ("FINISHED", "FAILED", "KILLED")
 _WORST = {"info": 0, "warning": 1, "error": 2, "fatal": 3}
 _GRADES = ("R0", "R1", "R2", "R3", "R4", "R5")
@@ -28,22 +32,63 @@ UNKNOWN: dict[str, Json] = {
 }
 
 
-def status_of(end: Event | None, end_signal: int) -> tuple[str, str]:
+def status_of(end: Event | None, end_signal: int, exit_code: int | None = None) -> tuple[str, str]:
     """MLflow's status and a sentence on how the run ended.
 
-    A run that said how it ended has that status. One that a signal ended is KILLED. One that died without a word is
+    A run that said how it ended has that status, unless the exit code of its process, where `tracker run` has learnt it
+    (minus a signal's number), says otherwise. One that a signal ended is KILLED. One that died without a word is
     FAILED, as nobody asked for its end; the tag `tracker.ended` then begins with `lost`.
     """
     if end is not None:
         status = str(end.data.get("status", "FINISHED"))
-        return (status if status in _STATUSES else "FAILED"), str(end.data.get("reason") or "")
-    if end_signal:
-        try:
-            name = signal.Signals(end_signal).name
-        except ValueError:
-            name = f"signal {end_signal}"
-        return "KILLED", f"killed by {name}"
+        status, reason = (status if status in _STATUSES else "FAILED"), str(end.data.get("reason") or "")
+        if status == "FINISHED" and exit_code:
+            return _by_code(exit_code)
+        return ("FINISHED", "") if exit_code == 0 else (status, reason)
+    if end_signal or (exit_code is not None and exit_code < 0):
+        return _by_code(-end_signal or exit_code or 0)
+    if exit_code is not None:  # os._exit, most likely
+        return ("FAILED" if exit_code else "FINISHED"), f"ended without a word, exit code {exit_code}"
     return "FAILED", LOST
+
+
+def exit_code_of(spec: Mapping[str, Any], has_ended: bool) -> int | None:
+    """The exit code of the training process, minus a signal's number, where `tracker run` has learnt it; else None.
+
+    A run that its own block has ended does not depend on what the process did afterwards. The process of one that says
+    it has ended is still on its way out: it is waited for, a little.
+    """
+    if not spec.get("launched_directly") or (has_ended and not spec.get("automatic")):
+        return None
+    launch = Path(str(spec["launched"]))
+    deadline = time.monotonic() + EXIT_SECONDS
+    while time.monotonic() < deadline:
+        told = read_json(launch / "exit.json")
+        if told.get("pid") == spec.get("pid") and isinstance(told.get("code"), int):
+            return int(told["code"])
+        if told or not _lives(read_json(launch / "plan.json").get("pid")):
+            return None
+        time.sleep(0.05)
+    return None
+
+
+def _lives(pid: object) -> bool:
+    """Whether a process of ours has this number."""
+    try:
+        os.kill(int(str(pid)), 0)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _by_code(code: int) -> tuple[str, str]:
+    if code > 0:
+        return "FAILED", f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return "KILLED", f"killed by {name}"
 
 
 def first_tags(spec: Mapping[str, Any], captured: Mapping[str, Any], version: str, adopted: bool) -> dict[str, str]:

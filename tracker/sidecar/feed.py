@@ -13,14 +13,23 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
+from typing import TYPE_CHECKING
 
 from ..rules.engine.records import EPOCH, Event, Fact, Json, Reading, Record
 from ..stores.keys import Keys
+
+if TYPE_CHECKING:
+    from ..readings import Readings
 
 POINTS_A_CURVE = 98
 """Points of one observed curve an epoch; the first and the last of an epoch may come on top."""
 POINTS_AN_EPOCH = 980
 """Observed points an epoch in all: one batch of MLflow's is a thousand, and costs about a tenth of a second."""
+FREE_POINTS, POINTS_A_SECOND = 3000, 15.0
+"""Observed points that are given out before, in a run of short epochs, they become fewer; and how many then come with
+each second. A point costs 60 us of a core in a local database: this many, a thousandth of it."""
+LEFT_FOR_EPOCHS = 1000
+"""Of the free points, those that are for the values of epochs alone."""
 HOLD_SECONDS = 60.0
 """How long our own points wait, in time of the journal, to see whether the user logs a metric of the same name."""
 
@@ -33,8 +42,13 @@ _SUMMARIES = {
     "accuracy/train": "train/accuracy",
     "accuracy/val": "val/accuracy",
     "overhead": "overhead",
+    "step_seconds": "throughput",
 }
 """Signals with one reading an epoch, and the metric each becomes."""
+
+_TAKEN = frozenset({"metric", "metric/mlflow", "loss", "update_ratio", "lr", "grad_norm", *_SUMMARIES})
+_OF_THE_WHOLE = frozenset({"grad_norm", *_SUMMARIES})
+"""Signals of which only the reading without a subject is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +131,55 @@ class Feed:
         self._first_time: float | None = None
         self._rates = 0
         self._spent = 0
+        self._given = 0
+        self._shows_epoch = True
+        self._unshown: dict[str, tuple[float, float, int]] = {}
         self._loss_sum, self._loss_count = 0.0, 0
         self._ratios: list[float] = []
         self._ratios_at: tuple[float, int] = (0.0, 0)
 
     def take(self, time: float, record: Record) -> Iterator[Emission]:
         """What `record`, written at `time` (Unix seconds), adds to the run."""
-        if self._first_time is None:
-            self._first_time = time
-        elif self._held is not None and time - self._first_time > HOLD_SECONDS:
-            yield from self._release()
+        yield from self._note_time(time)
         if isinstance(record, Reading):
-            yield from self._reading(time, record)
+            yield from self._reading(time, record.signal, record.subject, record.step, record.value)
         elif isinstance(record, Event):
             yield from self._event(time, record)
         elif isinstance(record, Fact) and record.name == "params" and isinstance(record.value, Mapping):
             yield from self.take_params(record.value)
+
+    def take_readings(self, readings: Readings) -> list[Emission]:
+        """The same for readings that follow on each other; only those that become points are looked at one by one."""
+        import numpy as np
+
+        strings = readings.strings
+        found: list[Emission] = []
+        kept = np.zeros(len(readings), bool)
+        for number in np.unique(readings.name):
+            name = strings[int(number)]
+            if name in _TAKEN:
+                mine = readings.name == number
+                kept |= mine & (readings.subject == 0) if name in _OF_THE_WHOLE else mine
+        found += self._note_time(float(readings.time[0]))
+        if not self._is_due(float(readings.time.max())):  # else each time counts: what was held is given out in between
+            readings = readings[kept]
+        for time, record in readings.records():
+            found += self.take(time, record)
+        return found
+
+    def _note_time(self, time: float) -> Iterator[Emission]:
+        if self._first_time is None:
+            self._first_time = time
+        elif self._is_due(time):
+            yield from self._release()
+
+    def _is_due(self, time: float) -> bool:
+        return self._held is not None and self._first_time is not None and time - self._first_time > HOLD_SECONDS
+
+    def _room(self, time: float) -> float:
+        """How many observed points may be given out at `time`."""
+        since = 0.0 if self._first_time is None else max(0.0, time - self._first_time)
+        return FREE_POINTS + POINTS_A_SECOND * since - self._given
 
     def take_params(self, params: Mapping[str, Json]) -> Iterator[Param]:
         """The parameters that are new; a parameter keeps its first value, as MLflow wants it."""
@@ -144,17 +191,21 @@ class Feed:
     def finish(self) -> Iterator[Emission]:
         """What was still held back when the journal ended."""
         yield from self._end_ratios()
+        yield from self._show_epoch()
+        for key, curve in self._curves.items():
+            if curve.skipped is not None:
+                yield from self._own(key, *curve.skipped)
+                curve.skipped = None
         yield from self._release()
 
     # -- readings --------------------------------------------------------------------------------------------------
 
-    def _reading(self, time: float, record: Reading) -> Iterator[Emission]:
-        signal, value, step = record.signal, record.value, record.step
+    def _reading(self, time: float, signal: str, subject: str, step: int, value: float) -> Iterator[Emission]:
         if signal in ("metric", "metric/mlflow"):
             # A metric that the user's own mlflow call has stored is not stored again, but its name is theirs.
-            self._theirs.add(record.subject)
+            self._theirs.add(subject)
             if signal == "metric":
-                yield Point(self.keys[record.subject], float(value), round(time * 1000), step)
+                yield Point(self.keys[subject], float(value), round(time * 1000), step)
         elif signal == "loss":
             self._loss_sum += value
             self._loss_count += 1
@@ -165,15 +216,15 @@ class Feed:
             self._ratios.append(value)
             self._ratios_at = (time, step)
         elif signal == "grad_norm":
-            if record.subject == "":
+            if subject == "":
                 yield from self._curve("grad_norm", value, time, step)
         elif signal == "lr":
-            yield from self._curve(f"lr/{record.subject or '0'}", value, time, step)
-        elif signal == "step_seconds":
-            if value > 0:
-                yield from self._own("throughput", 1 / value, time, step)
-        elif signal in _SUMMARIES and record.subject == "":
-            yield from self._own(_SUMMARIES[signal], value, time, step)
+            yield from self._curve(f"lr/{subject or '0'}", value, time, step)
+        elif signal in _SUMMARIES and subject == "":
+            if signal != "step_seconds":
+                yield from self._of_epoch(_SUMMARIES[signal], value, time, step)
+            elif value > 0:
+                yield from self._of_epoch("throughput", 1 / value, time, step)
 
     def _end_ratios(self) -> Iterator[Emission]:
         if self._ratios:
@@ -188,7 +239,7 @@ class Feed:
             curve = self._curves[key] = _Curve()
             self._rates += key.startswith("lr/")
         limit = POINTS_A_CURVE if not key.startswith("lr/") else max(2, 5 * POINTS_A_CURVE // max(5, self._rates))
-        if curve.takes(limit) and self._spent < POINTS_AN_EPOCH:
+        if curve.takes(limit) and self._spent < POINTS_AN_EPOCH and self._room(time) > LEFT_FOR_EPOCHS:
             self._spent += 1
             curve.skipped = None
             yield from self._own(key, value, time, step)
@@ -210,30 +261,50 @@ class Feed:
         yield from self._release()
         yield from self._end_ratios()
         for key, curve in self._curves.items():
-            if curve.skipped is not None and self._spent < POINTS_AN_EPOCH:
+            if curve.skipped is not None and self._spent < POINTS_AN_EPOCH and self._room(time) > LEFT_FOR_EPOCHS:
                 self._spent += 1
                 yield from self._own(key, *curve.skipped)
-            curve.skipped = None
+                curve.skipped = None
             curve.end_epoch()
         last = event.data.get("last_step")
         step = int(last) if isinstance(last, (int, float)) else event.step
         if self._loss_count:
-            yield from self._own("train/loss", self._loss_sum / self._loss_count, time, step)
+            yield from self._of_epoch("train/loss", self._loss_sum / self._loss_count, time, step)
         number = event.data.get("epoch")
         if isinstance(number, (int, float)):
-            yield from self._own("epoch", float(number), time, step)
+            yield from self._of_epoch("epoch", float(number), time, step)
+        if self._shows_epoch:
+            yield from self._show_epoch()
+        self._shows_epoch = self._room(time) > 0
         self._loss_sum, self._loss_count, self._spent = 0.0, 0, 0
+
+    def _of_epoch(self, key: str, value: float, time: float, step: int) -> Iterator[Emission]:
+        """A value of an epoch; of those that are too many, the latest is kept for the next epoch that is shown."""
+        if self._shows_epoch:
+            self._unshown.pop(key, None)
+            yield from self._own(key, value, time, step)
+        else:
+            self._unshown[key] = (value, time, step)
+
+    def _show_epoch(self) -> Iterator[Emission]:
+        for key, point in self._unshown.items():
+            yield from self._own(key, *point)
+        self._unshown = {}
 
     # -- our own names ---------------------------------------------------------------------------------------------
 
     def _own(self, key: str, value: float, time: float, step: int) -> Iterator[Emission]:
+        self._given += 1
         if self._held is not None:
             self._held.append((key, value, time, step))
         else:
-            name = OURS + key if key in self._theirs else key
-            yield Point(self.keys[name], float(value), round(time * 1000), step)
+            yield self._named(key, value, time, step)
+
+    def _named(self, key: str, value: float, time: float, step: int) -> Point:
+        name = OURS + key if key in self._theirs else key
+        return Point(self.keys[name], float(value), round(time * 1000), step)
 
     def _release(self) -> Iterator[Emission]:
         held, self._held = self._held, None
-        for key, value, time, step in held or ():
-            yield from self._own(key, value, time, step)
+        for point in held or ():
+            yield self._named(*point)

@@ -1,4 +1,7 @@
-"""Finishes the upload of runs whose sidecar could not: the store was down, or the sidecar was killed."""
+"""Finishes the upload of runs whose sidecar could not: the store was down, or the sidecar was killed.
+
+So it does with the ranks of a training whose run was closed without them, or never was.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..distributed import TAKEN, left_behind, lived_until, promote, run_of
 from ..launcher import LOG, sidecar_command, sidecar_environment, start_sidecar
 from ..rundir import ALIVE, STATE, RunDir
 from .upload import REDIRECT
@@ -94,8 +98,35 @@ def sync_run(rundir: RunDir, timeout: float | None = None, uri: str | None = Non
     return _settled(rundir, deadline)  # its own sidecar may have been faster than ours
 
 
+def bring_back_ranks() -> list[RunDir]:
+    """Returns ranks that were left behind to where they belong; gives those on whose run nothing can be done.
+
+    A run that was closed without one is opened again, and its next upload takes it in. Where rank 0 was not tracked at
+    all, the rank becomes a run of its own; not on a machine where rank 0 is not: there the run is elsewhere.
+    """
+    elsewhere = []
+    for member in left_behind():
+        spec = member.spec
+        if time.time() - float(spec.get("started") or 0) < STARTING:
+            continue  # its run may be about to close
+        try:
+            run = run_of(member)
+            if run is not None:
+                with run.uploading() as is_ours:
+                    if is_ours and run.state.get("finished"):
+                        run.update_state(finished=False)
+            elif spec.get("node"):
+                elsewhere.append(member)
+            else:
+                promote(member)
+        except OSError:  # another process was faster, or the folder is not ours to write
+            continue
+    return elsewhere
+
+
 def unfinished() -> list[RunDir]:
     """The runs on this machine that are not whole in their store, oldest first."""
+    bring_back_ranks()
     return [rundir for rundir in RunDir.all() if not rundir.state.get("finished")]
 
 
@@ -124,6 +155,11 @@ def prune(days: float = KEEP_DAYS) -> list[str]:
             continue
         shutil.rmtree(grave, ignore_errors=True)
         gone.append(rundir.path.name)
+    for member in left_behind():
+        is_in_a_run = (member.path / TAKEN).exists()  # else its numbers are nowhere else
+        if is_in_a_run and time.time() - lived_until(member) > days * 86400:
+            shutil.rmtree(member.path, ignore_errors=True)
+            gone.append(member.path.name)
     return gone
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +20,17 @@ from ..rundir import ALIVE, RunDir
 from . import ending, wording
 from .capturing import capture_at_end, capture_at_start
 from .feed import File, Param, Point, Tag
+from .pace import FIRST_NICENESS, SHARE, Pace, step_back
 from .proof import prove_restorable
 from .reading import Follower, other_processes, replayed_verdict
 
 if TYPE_CHECKING:
     from ..stores.mlflow_writer import RunWriter
 
-POLL = 0.3
-"""Seconds between two looks into the journal."""
+POLL = 0.2
+"""Seconds between two looks whether the run has ended."""
+MOST_PENDING = 5000
+"""Emissions beyond which no more is read before they are uploaded."""
 HEARTBEAT = 30.0
 """Seconds between two values of the tag `tracker.heartbeat`: a RUNNING run with an old one is stale."""
 PATIENCE = 30.0
@@ -40,14 +45,12 @@ BIRTH = 15.0
 class Upload:
     """Brings one run into its store. The holder of the folder's `sidecar.lock` makes one."""
 
-    def __init__(
-        self, rundir: RunDir, patience: float = PATIENCE, after_code: Callable[[], object] | None = None
-    ) -> None:
+    def __init__(self, rundir: RunDir, patience: float = PATIENCE, steps_back: bool = False) -> None:
         self.rundir = rundir
         self.spec = rundir.spec
         self.cwd = Path(self.spec.get("cwd") or "/")
         self.patience = patience
-        self._after_code = after_code
+        self._steps_back = steps_back
         self.writer: RunWriter | None = None
         self._follower: Follower | None = None
         self._finished_reading = False
@@ -55,6 +58,7 @@ class Upload:
         self._beat = 0.0
         self._faults: dict[str, str] = {}
         self._delay, self._next_try = FIRST_RETRY, 0.0
+        self._reads, self._uploads = Pace(SHARE / 3), Pace()
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -67,14 +71,46 @@ class Upload:
             os.chdir(self.cwd)
         except OSError:  # it is gone: what MLflow keeps below the current directory goes to our home, not to `/`
             os.chdir(self.rundir.path.parent.parent)
+        with ThreadPoolExecutor(1) as apart:
+            # A thread of its own, which steps back from the core; the end is brought in by one that never did.
+            if apart.submit(self._accompany, state).result():
+                return True
+        return self._bring_in()
+
+    def _accompany(self, state: Mapping[str, Any]) -> bool:
+        """Uploads what the run writes while it goes on; True when the run turned out to be part of another."""
         self._capture(state)
+        was_connected = False
+        while self.is_alive() and not self._has_ended():
+            if self.writer is not None and self._steps_back and not was_connected:
+                was_connected = True
+                step_back()
+            if self._reads.is_due:
+                self._reads.begin()
+                self._follow()
+                self._reads.end()
+            if self._is_of_another():
+                return self._step_aside()
+            is_due = self._uploads.is_due or self._adoption() is not None
+            if is_due and time.monotonic() >= self._next_try and not self._has_ended():
+                self._uploads.begin()
+                if self._upload(ended=False):
+                    return True
+                self._uploads.end(in_haste=self._is_behind())
+            time.sleep(POLL)
+        return False
+
+    def _bring_in(self) -> bool:
+        """The run has ended: uploads the rest, at once; True when it is whole."""
         gave_up_at: float | None = None
         while True:
             alive = self.is_alive()  # asked before reading: what a dying process wrote last is read below
             ended = self._follow() or not alive
+            if self._is_of_another():
+                return self._step_aside()
             if time.monotonic() >= self._next_try and self._upload(ended):
                 return True
-            if ended:
+            if ended and not self._is_waiting():
                 if gave_up_at is None:
                     gave_up_at = time.monotonic() + self.patience
                 if time.monotonic() >= gave_up_at:
@@ -88,13 +124,43 @@ class Upload:
         started = float(self.spec.get("started") or 0)
         return not (self.rundir.path / ALIVE).exists() and time.time() - started < BIRTH
 
+    def _has_ended(self) -> bool:
+        return self._follower is not None and self._follower.end is not None
+
+    def _is_behind(self) -> bool:
+        """True when the user's own metrics are more than can be uploaded at leisure."""
+        return self._follower is not None and (self._follower.is_behind or len(self._follower.pending) >= MOST_PENDING)
+
+    def _is_waiting(self) -> bool:
+        return self._follower is not None and self._follower.is_waiting
+
+    def _is_of_another(self) -> bool:
+        return self._follower is not None and self._follower.place.is_member
+
+    def _step_aside(self) -> bool:
+        """The run turned out to be part of rank 0's, whose sidecar takes its journal: its own in MLflow is deleted."""
+        from ..stores.mlflow_writer import RunWriter, StoreRefused, StoreUnreachable
+
+        state = self.rundir.state
+        if state.get("mlflow_run_id") and state.get("created"):
+            try:
+                writer = self.writer or RunWriter(str(state.get("tracking_uri")), self.cwd)
+                writer.discard(str(state["mlflow_run_id"]))
+            except (StoreUnreachable, StoreRefused) as error:
+                self.rundir.update_state(store=f"unreachable: {error}")
+                return False
+        self.rundir.update_state(finished=True, joined=True, mlflow_run_id=None, status="JOINED")
+        return True
+
     def _capture(self, state: Mapping[str, Any]) -> None:
         if state.get("captured"):
             self._captured = dict(state.get("capture") or {})
             return
         late_by = None if self.is_alive() else max(0.0, time.time() - self._journal_time())
         self.rundir.update_state(store="pending")
-        self._captured = capture_at_start(self.rundir, self.spec, late_by, self._after_code)
+        # The training comes first, but for the capture of its code: its first step waits for that.
+        after_code = partial(step_back, FIRST_NICENESS) if self._steps_back and late_by is None else None
+        self._captured = capture_at_start(self.rundir, self.spec, late_by, after_code)
         self.rundir.update_state(captured=True, capture=self._captured, capture_gaps=self._captured["gaps"])
 
     def _journal_time(self) -> float:
@@ -116,7 +182,7 @@ class Upload:
             except JournalError as error:
                 self._fault("journal", error)
                 return False
-        if not self._follower.pending:
+        if len(self._follower.pending) < MOST_PENDING or not self._follower.read:
             self._follower.advance()
         return self._follower.end is not None
 
@@ -153,13 +219,16 @@ class Upload:
                     self._restart_in(adopt)
                     writer = self._connected()
                 self._flush(writer)
-                if self._follower is None or not self._follower.advance():
+                # What a run that goes on writes meanwhile is for the next time.
+                if self._follower is None or not self._follower.advance() or not (ended or self._follower.is_behind):
                     break
             self._heartbeat(writer)
             self._delay = FIRST_RETRY
             if self.rundir.state.get("store") != "ok":
                 self.rundir.update_state(store="ok")
-            if ended and not self.is_running():
+            if self._is_of_another():
+                return self._step_aside()
+            if ended and not self.is_running() and not self._is_waiting():
                 self._close(writer)
                 return True
         except (StoreUnreachable, StoreRefused) as error:
@@ -296,6 +365,8 @@ class Upload:
     def _close(self, writer: RunWriter) -> None:
         """Stores the verdict, the grade and the rest, and closes the run. May be repeated."""
         follower = self._follower
+        ranks = follower.ranks if follower is not None else None
+        others: dict[str, Any] = ranks.take_over() if ranks is not None else {}
         if follower is not None and not self._finished_reading:
             follower.finish()
             for item in other_processes(self.rundir):
@@ -303,12 +374,17 @@ class Upload:
             self._finished_reading = True
         self._flush(writer)
         end = follower.end if follower is not None else None
-        status, how = ending.status_of(end[1] if end else None, follower.end_signal if follower is not None else 0)
+        end_signal = follower.end_signal if follower is not None else 0
+        exit_code = ending.exit_code_of(self.spec, has_ended=end is not None)
+        status, how = ending.status_of(end[1] if end else None, end_signal, exit_code)
+        if end is None and others.get("failed"):  # what failed there is why this rank was ended, as torchrun does
+            status, how = "FAILED", f"{how}; {others['failed']}"
         captured = capture_at_end(self.rundir, self.spec, self._captured)
         if follower is not None and follower.dropped:
             what = f"{follower.dropped} readings were lost: the disk was full, or the journal at its largest size"
             gap = {"part": "series", "what": what, "fix": "free some space, or set TRACKER_HOME", "blocking": False}
             captured["gaps"] = [*captured["gaps"], gap]
+        captured["gaps"] = [*captured["gaps"], *others.get("gaps", ())]
         proof = prove_restorable(self.rundir, captured)
         verdict = (follower.verdict if follower is not None else None) or self._replayed()
         ended_at = end[0] if end else follower.last_time if follower is not None else self._journal_time()
@@ -333,6 +409,8 @@ class Upload:
             reproducible=proof["reproducible"],
             faults=self._faults,
         )
+        if ranks is not None:
+            ranks.forget()
 
     def _params(self, writer: RunWriter) -> dict[str, Any]:
         feed = self._follower.feed if self._follower is not None else None

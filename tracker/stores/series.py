@@ -1,8 +1,9 @@
 """Series as columns: what the journal holds, as parquet parts that travel with the run.
 
 A part has the columns `seq` (position in the journal), `time` (Unix seconds), `kind`, `name`, `subject`, `step`,
-`value` and `text`. Read back, the parts give exactly the records that were written, so that a replay from the store
-equals one from the journal.
+`value`, `text` and `rank` (whose journal it is; parts of rank n lie in `rank-<n>` beside those of rank 0, and parts of
+earlier versions lack the column). Read back, the parts of a rank give exactly the records that were written, so that a
+replay from the store equals one from the journal.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..rules.engine.records import SCHEMA, Array, Event, Fact, Reading, Record
+
+if TYPE_CHECKING:
+    from ..readings import Readings
 
 Row = tuple[int, float, Record]
 """Position in the journal, wall time (Unix seconds), record."""
@@ -22,6 +26,8 @@ _READING, _ARRAY, _EVENT, _FACT = "reading", "array", "event", "fact"
 _ESCAPED = "\0"
 _COLUMNS = ("seq", "time", "kind", "name", "subject", "step", "value", "text")
 _ROWS_AT_ONCE = 16384
+_FEW = 50
+"""Readings below which columns of their own cost more than they save."""
 
 
 class SeriesError(ValueError):
@@ -48,13 +54,43 @@ def _original(text: str) -> str:
     return str(json.loads(text[1:])) if text.startswith(_ESCAPED) else text
 
 
-def write_part(rows: Sequence[Row], path: Path) -> None:
-    """Writes `rows` as one parquet file, atomically; raises `OSError` when the folder cannot be written."""
+def write_part(rows: Sequence[Row | tuple[int, Readings]], path: Path, rank: int = 0) -> None:
+    """Writes `rows` of a rank as one parquet file, atomically; raises `OSError` when the folder cannot be written.
+
+    Readings that follow on each other may be given as one row: the position of the first, and their columns.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
-    for seq, time, record in rows:
+    columns = _Columns()
+    for row in rows:
+        if len(row) == 2:
+            columns.add_readings(*row)
+        else:
+            columns.add(*row)
+    table = pa.table({**columns.arrays(), "rank": pa.array([rank] * columns.count, type=pa.int32())})
+    table = table.replace_schema_metadata({"soundrun.schema": str(SCHEMA)})
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        pq.write_table(table, partial, compression="zstd", use_dictionary=["kind", "name", "subject"])
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+class _Columns:
+    """The columns of a part, while they grow."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._strings: dict[str, int] = {}
+        self._pieces: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+        self._single: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+
+    def _number(self, text: str) -> int:
+        return self._strings.setdefault(text, len(self._strings))
+
+    def add(self, seq: int, time: float, record: Record) -> None:
         value, text, subject = None, None, ""
         if isinstance(record, Reading):
             kind, name, subject, value = _READING, record.signal, record.subject, record.value
@@ -64,24 +100,74 @@ def write_part(rows: Sequence[Row], path: Path) -> None:
         else:
             kind, name = (_EVENT if isinstance(record, Event) else _FACT), record.name
             text = json.dumps(record.data if isinstance(record, Event) else record.value)
-        cells = (seq, time, kind, _storable(name), _storable(subject), record.step, value, text)
-        for column, cell in zip(_COLUMNS, cells, strict=True):
-            columns[column].append(cell)
-    types = {"seq": pa.int64(), "time": pa.float64(), "step": pa.int64(), "value": pa.float64()}
+        texts = map(self._number, (kind, name, subject))
+        for column, cell in zip(_COLUMNS, (seq, time, *texts, record.step, value, text), strict=True):
+            self._single[column].append(cell)
+        self.count += 1
+
+    def add_readings(self, seq: int, readings: Readings) -> None:
+        n = len(readings)
+        if n < _FEW:
+            for number, (time, record) in enumerate(readings.records()):
+                self.add(seq + number, time, record)
+            return
+        import numpy as np
+
+        self._close_single()
+        numbers = {}
+        for column, cells in (("name", readings.name), ("subject", readings.subject)):
+            used, where = np.unique(cells, return_inverse=True)
+            numbers[column] = np.array([self._number(readings.strings[int(one)]) for one in used])[where]
+        whole: dict[str, Any] = {
+            "seq": np.arange(seq, seq + n),
+            "time": readings.time,
+            "kind": np.full(n, self._number(_READING)),
+            **numbers,
+            "step": readings.step,
+            "value": readings.value,
+            "text": [None] * n,
+        }
+        for column, cells in whole.items():
+            self._pieces[column].append(_array(column, cells))
+        self.count += n
+
+    def _close_single(self) -> None:
+        if self._single["seq"]:
+            for column, cells in self._single.items():
+                self._pieces[column].append(_array(column, cells))
+                self._single[column] = []
+
+    def arrays(self) -> dict[str, Any]:
+        """Each column as Arrow has it."""
+        import pyarrow as pa
+
+        self._close_single()
+        strings = pa.array([_storable(text) for text in self._strings], type=pa.string())
+        found = {}
+        for column, pieces in self._pieces.items():
+            whole = pa.chunked_array(pieces, type=_type(column)).combine_chunks()
+            found[column] = strings.take(whole) if column in _TEXTS else whole
+        return found
+
+
+_TEXTS = ("kind", "name", "subject")
+
+
+def _type(column: str) -> Any:
+    import pyarrow as pa
+
+    if column in _TEXTS:
+        return pa.int64()
+    return {"seq": pa.int64(), "time": pa.float64(), "step": pa.int64(), "value": pa.float64(), "text": pa.string()}[
+        column
+    ]
+
+
+def _array(column: str, cells: Any) -> Any:
+    import pyarrow as pa
+
     # from_pandas=False: a NaN stays a NaN and does not become "no value".
-    table = pa.table(
-        {
-            name: pa.array(cells, type=types.get(name, pa.string()), from_pandas=False)
-            for name, cells in columns.items()
-        },
-        metadata={"soundrun.schema": str(SCHEMA)},
-    )
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        pq.write_table(table, partial, compression="zstd", use_dictionary=["kind", "name", "subject"])
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    return pa.array(cells, type=_type(column), from_pandas=False)
 
 
 def _record(kind: str, name: str, subject: str, step: int, value: float | None, text: str | None) -> Record:
