@@ -16,6 +16,10 @@ STEPS = {
     "accumulation_and_clipping": 12, "mixed_precision": 14, "loaders_with_workers": 20, "copied_and_saved": 4,
     "checkpointed": 5, "functional_transforms": 4, "hooks_on_saved_tensors": 5, "own_optimizer": 5,
     "sparse_embedding": 8, "double_backward_and_locals": 3, "random_numbers_of_all_kinds": 3,
+    "passes_of_every_kind": 14,
+    "losses_of_many_terms": 12, "losses_that_are_cut_off": 4,
+    "evaluated": 15, "augmented_in_workers": 8,
+    "optimizers_that_come_and_go": 12, "weights_changed_by_hand": 12, "fused_steps_that_are_skipped": 9,
 }  # fmt: skip
 """The steps that are counted. Within a compiled function (`compiled`) nothing is."""
 

@@ -13,6 +13,7 @@ import json
 import pickle
 import random
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -24,6 +25,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset, WeightedRandomSampler
+from torch.utils.flop_counter import FlopCounterMode
 
 TRAININGS: dict[str, Callable[[], Any]] = {}
 
@@ -342,6 +344,262 @@ def random_numbers_of_all_kinds() -> Any:
     model, _, losses = plain(lambda p: torch.optim.SGD(p, 0.1 + random.random() / 10), steps=3)
     drawn += [random.gauss(0, 1), np.random.randn(), torch.randn(()).item()]
     return model, losses, drawn
+
+
+class Mixed(nn.Module):
+    """Calls parts by every means, some of them without gradients, and raises when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(12, 8)
+        self.teacher = nn.Linear(8, 8)
+        self.attend = nn.MultiheadAttention(8, 2, dropout=0.1, batch_first=True)
+        self.recur = nn.LSTM(8, 8, batch_first=True)
+        self.act = nn.ReLU(inplace=True)
+        self.hidden = [nn.Linear(8, 8)]
+        self.head = nn.Linear(8, 3)
+        self.fails = False
+
+    def forward(self, x: torch.Tensor, *, scale: float = 1.0) -> dict[str, Any]:
+        h = self.embed(x)
+        with torch.no_grad():
+            taught = self.teacher(h)
+        h = self.act(self.attend(h, h, h)[0])
+        h, state = self.recur(functional.relu(self.hidden[0](h), inplace=True))
+        if self.fails:
+            self.head(h[..., :5])
+        return {"logits": scale * self.head(h.mean(1)), "state": state, "taught": [taught]}
+
+
+class Scripted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            y = x * 2
+        return self.inner(y + x)
+
+
+@training
+def passes_of_every_kind() -> Any:
+    model, said = Mixed(), []
+    optimizer = torch.optim.AdamW(model.parameters(), 0.01)
+    handle = model.head.register_forward_hook(lambda m, a, out: said.append(tuple(out.shape)))
+    x, y = torch.randint(0, 12, (6, 5)), torch.randint(0, 3, (6,))
+    for number in range(14):
+        model.train()
+        optimizer.zero_grad()
+        loss = nn.CrossEntropyLoss()(model(x, scale=0.5)["logits"], y)
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            said.append(model(x)["logits"].sum().item())
+        model.eval()
+        with torch.inference_mode():
+            said.append(model(x)["logits"].sum().item())
+        said.append([(k, len(m._forward_hooks), len(m.__dict__)) for k, m in model.named_modules()])
+        said.append(len(pickle.dumps(model.recur)))
+        model.fails = True
+        try:
+            model(x)
+        except RuntimeError:
+            said.append(traceback.format_exc().split("twins.py", 1)[1])
+        model.fails = False
+        if number in (3, 12):
+            scripted = torch.jit.script(Scripted())
+            said.append(str(scripted.graph))
+            traced = torch.jit.trace(nn.Sequential(nn.Linear(8, 8), nn.ReLU()), torch.ones(2, 8))
+            said.append([str(traced.graph), str(torch.fx.symbolic_trace(net()).graph)])
+            exported = torch.export.export(nn.Sequential(nn.Linear(8, 8), nn.ReLU()), (torch.ones(2, 8),))
+            said.append(str(exported.graph))
+            with FlopCounterMode(display=False) as counter:
+                model(x)
+            said.append(counter.get_total_flops())
+            with torch.profiler.profile() as profile:
+                model.head(torch.ones(2, 8))
+            said.append(sorted(event.key for event in profile.key_averages()))
+    handle.remove()
+    torch.compiler.reset()
+    fast = torch.compile(model.head, backend="eager")
+    said.append([fast(torch.ones(2, 8)).sum().item() for _ in range(2)])
+    torch.compiler.reset()
+    return model, said
+
+
+@training
+def losses_of_many_terms() -> Any:
+    model = net()
+    optimizer, found = torch.optim.SGD(model.parameters(), 0.05), []
+    log_scale = torch.zeros((), requires_grad=True)
+    scale_optimizer = torch.optim.Adam([log_scale], 0.01)
+    for number in range(12):
+        x, y = batch()
+        out = model(x)
+        ce = -out.log_softmax(1)[torch.arange(16), y].mean()
+        terms = {"spread": out.var(), "soft": functional.cross_entropy(out, out.detach().softmax(1))}
+        penalty = sum(p.pow(2).sum() for p in model.parameters())
+        loss = torch.exp(-log_scale) * ce + log_scale + 0.1 * sum(terms.values()) - 1e-3 * penalty
+        loss = loss + functional.mse_loss(out[:, 0], torch.zeros(16, 1)) / 7
+        loss = (
+            loss + torch.stack([functional.l1_loss(out, out.detach() + 1), functional.huber_loss(out, out * 2)]).mean()
+        )
+        optimizer.zero_grad()
+        scale_optimizer.zero_grad()
+        loss.backward(retain_graph=number % 2 == 0)
+        if number % 2 == 0:
+            (out.pow(2).mean() * 0.1).backward()
+        optimizer.step()
+        scale_optimizer.step()
+        found += [loss.item(), log_scale.item()]
+        if number == 5:
+            model[0].weight.requires_grad_(False)
+    return model, found
+
+
+@training
+def losses_that_are_cut_off() -> Any:
+    model, said = net(), []
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    for number in range(4):
+        x, y = batch()
+        for cut in (lambda t: t.detach(), lambda t: torch.tensor(t.tolist())):
+            try:
+                functional.cross_entropy(cut(model(x)), y).backward()
+            except RuntimeError as error:
+                said.append(str(error))
+        torch.tensor(float(number), requires_grad=True).backward()
+        optimizer.zero_grad()
+        targets, hidden = torch.zeros(16, 3), model(x)
+        loss = functional.mse_loss(hidden, targets)
+        if number == 2:
+            targets += 1
+        try:
+            loss.backward()
+            loss.backward()
+        except RuntimeError as error:
+            said.append(str(error)[:60])
+        optimizer.step()
+    return model, said
+
+
+@training
+def evaluated() -> Any:
+    """Loaders and batches by hand, evaluated in every way; what is in a batch is changed in place by the script."""
+    model, criterion, found = net(), nn.CrossEntropyLoss(label_smoothing=0.1), []
+    x, y = torch.randn(60, 6), torch.randint(0, 3, (60,))
+    train, held_out = (DataLoader(TensorDataset(x[a:b], y[a:b]), 8, shuffle=True) for a, b in ((0, 40), (40, 60)))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    for guard in (torch.no_grad, torch.inference_mode, torch.no_grad):
+        model.train()
+        for inputs, targets in train:
+            optimizer.zero_grad()
+            loss = criterion(model(inputs.mul_(1.01)), targets)
+            loss.backward()
+            optimizer.step()
+            found.append(loss.item())
+        model.eval()
+        with guard():
+            for inputs, targets in held_out:
+                outputs = model(inputs)
+                found.append(criterion(outputs, targets).item())
+                outputs.zero_()
+            found.append((model(x).argmax(1) == y).float().mean().item())
+    return model, found
+
+
+class Augmented(torch.utils.data.Dataset[Any]):
+    """Draws from all generators in the worker."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(3)
+
+    def __len__(self) -> int:
+        return 16
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        noise = np.random.rand() + random.random() + self.rng.random() + torch.rand(()).item()
+        return torch.randn(6) * noise, index % 3
+
+
+@training
+def augmented_in_workers() -> Any:
+    model, found = net(), []
+    loader = DataLoader(Augmented(), 4, shuffle=True, num_workers=2)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    for _ in range(2):
+        for x, y in loader:
+            optimizer.zero_grad()
+            functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+            found.append(x)
+    return model, found
+
+
+@training
+def optimizers_that_come_and_go() -> Any:
+    model, losses = net(), []
+    for number in range(12):
+        kind = torch.optim.Adam if number < 6 else torch.optim.RAdam
+        optimizer = kind(model.parameters(), 0.01)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 4)
+        x, y = batch()
+        loss = functional.cross_entropy(model(x), y)
+        loss.backward()
+        nn.utils.clip_grad_value_(model.parameters(), 0.1)
+        optimizer.step()
+        model.zero_grad(set_to_none=number % 2 == 0)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            schedule.step()
+            schedule.step(number + 1)
+        losses.append((loss.item(), schedule.get_last_lr(), [(str(w.message), w.filename, w.lineno) for w in caught]))
+    return model, losses
+
+
+@training
+def weights_changed_by_hand() -> Any:
+    model, losses = net(), []
+    for number in range(12):
+        x, y = batch()
+        loss = functional.cross_entropy(model(x), y)
+        loss.backward()
+        for p in model.parameters():
+            if number < 6:
+                p.data -= 0.1 * p.grad
+            else:
+                with torch.no_grad():
+                    p.sub_(p.grad, alpha=0.1)
+            p.grad = None
+        losses.append((loss.item(), [p._version for p in model.parameters()]))
+    return model, losses
+
+
+@training
+def fused_steps_that_are_skipped() -> Any:
+    model, scaler = net(), torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=3)
+    optimizer, losses = torch.optim.AdamW(model.parameters(), 0.01, fused=True), []
+    chained = torch.optim.lr_scheduler.SequentialLR(
+        optimizer,
+        [torch.optim.lr_scheduler.LinearLR(optimizer), torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)],
+        [3],
+    )
+    for number in range(12):
+        x, y = batch()
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = functional.cross_entropy(model(x), y)
+        optimizer.zero_grad(set_to_none=False)
+        scaler.scale(loss).backward()
+        if number % 4 == 1:
+            next(model.parameters()).grad.fill_(torch.inf)
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        scaler.step(optimizer)
+        scaler.update()
+        chained.step()
+        losses.append((loss.item(), scaler.get_scale(), chained.get_last_lr()))
+    return model, losses
 
 
 def digest(value: Any) -> str:

@@ -34,6 +34,7 @@ mebibyte is kept for events and facts.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import mmap
@@ -45,8 +46,12 @@ import weakref
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .rules.engine.records import Array, Event, Fact, Json, Reading, Record
+
+if TYPE_CHECKING:
+    from .readings import Readings
 
 MAGIC = b"SOUNDRUN"
 VERSION = 1
@@ -60,9 +65,10 @@ HEADER_SIZE = 64
 _RECORD = struct.Struct("<dqIHBB")
 _WHOLE = struct.Struct("<dqQ")
 """The same record with its last four fields as one integer: one third of the time to pack."""
-_pack = _WHOLE.pack_into
 RECORD_SIZE = _RECORD.size
 _READING, _STRING, _EVENT, _FACT, _ARRAY, _CLOCK, _NOTHING = 1, 2, 3, 4, 5, 6, 7
+_PLAIN = bytes((_READING, _CLOCK, _NOTHING))
+"""Kinds without a payload."""
 _MAX_NAMES = 1 << 16
 
 FIRST_CHUNK = 1 << 20
@@ -70,6 +76,16 @@ DEFAULT_CAP = 256 << 20
 _RESERVE = 1 << 20
 _SLACK = 64 * RECORD_SIZE
 """Kept free behind the limit for threads that passed the check for room at the same moment."""
+
+
+_ROW = 128
+"""Readings that are written at once."""
+
+
+@functools.lru_cache(maxsize=_ROW)
+def _row_of(n: int) -> struct.Struct:
+    """`n` records behind each other."""
+    return struct.Struct("<" + "dqQ" * n)
 
 
 class JournalError(OSError):
@@ -127,7 +143,7 @@ class Journal:
         self._fd = fd
         try:
             os.posix_fallocate(fd, 0, FIRST_CHUNK)
-            self._map = mmap.mmap(fd, FIRST_CHUNK)
+            self._make_map(FIRST_CHUNK)
         except OSError:
             os.close(fd)
             path.unlink(missing_ok=True)
@@ -154,11 +170,52 @@ class Journal:
             self._offset = offset + RECORD_SIZE
         else:
             return
+        at = offset >> 3
+        integers = self._integers
         try:
-            _pack(self._map, offset, value, step, tag)
-        except (struct.error, TypeError, ValueError, RuntimeError) as error:
+            self._floats[at] = value
+            integers[at + 1] = step
+            integers[at + 2] = tag
+        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+            if not self._live:
+                return  # closed by another thread in the meantime
             _WHOLE.pack_into(self._map, offset, 0.0, 0, _NOTHING << 56)
             raise TypeError(f"A reading of {signal} is no number: {value!r} at step {step!r}.") from error
+
+    def tag(self, signal: str, subject: str) -> int:
+        """What tells a signal and its subject apart from others in this journal, for `readings`."""
+        return self._tags.get((signal, subject)) or self._tag(_READING, signal, subject)
+
+    def readings(self, tags: Sequence[int], step: int, values: Sequence[float]) -> None:
+        """Appends one number for each tag (see `tag`), all of one step: a third of the time of as many `reading`s.
+
+        Raises `TypeError` when a value is no number or `step` no integer, and `ValueError` for another number of values
+        than of tags.
+        """
+        if len(tags) != len(values):
+            raise ValueError(f"{len(values)} values were given for {len(tags)} tags; there must be one for each.")
+        for start in range(0, len(tags), _ROW):
+            some = tags[start : start + _ROW]
+            flat: list[float] = [step] * (3 * len(some))
+            flat[0::3] = values[start : start + _ROW]
+            flat[2::3] = some
+            size = RECORD_SIZE * len(some)
+            offset = self._offset
+            if offset + size <= self._limit:
+                self._offset = offset + size
+            elif self._room(size, self._cap - _RESERVE):
+                offset = self._offset
+                self._offset = offset + size
+            else:
+                # Counted as one by now.
+                self._count_dropped(len(some) - 1)
+                continue
+            try:
+                _row_of(len(some)).pack_into(self._map, offset, *flat)
+            except (struct.error, TypeError, ValueError, RuntimeError) as error:
+                for at in range(offset, offset + size, RECORD_SIZE):
+                    _WHOLE.pack_into(self._map, at, 0.0, 0, _NOTHING << 56)
+                raise TypeError(f"Readings of step {step!r} are no numbers: {list(values)[:8]!r} ...") from error
 
     def clock(self, now: float) -> None:
         """Sets the wall time (Unix seconds) of the records that follow."""
@@ -191,6 +248,8 @@ class Journal:
             if not self._live:
                 return
             self._live, self._limit = False, -1
+            self._floats.release()
+            self._integers.release()
             self._map.close()
             os.ftruncate(self._fd, self._offset)
             os.close(self._fd)
@@ -235,6 +294,12 @@ class Journal:
             self._map[start:behind] = head
             return True
 
+    def _make_map(self, size: int) -> None:
+        """Maps the file anew. A thread that still writes to the map before writes to the same pages of the file."""
+        self._map = mmap.mmap(self._fd, size)
+        # As numbers of eight bytes: to set three of them takes half the time of packing a record.
+        self._floats, self._integers = memoryview(self._map).cast("d"), memoryview(self._map).cast("q")
+
     def _set_size(self, size: int) -> None:
         self._size = size
         self._limit = min(size, self._cap - _RESERVE) - _SLACK
@@ -251,7 +316,7 @@ class Journal:
                 grown = min(max(2 * self._size, wanted), self._cap)
                 try:
                     os.posix_fallocate(self._fd, self._size, grown - self._size)
-                    self._map.resize(grown)
+                    self._make_map(grown)
                     self._set_size(grown)
                     return True
                 except OSError:
@@ -261,9 +326,14 @@ class Journal:
                 self._limit = -1
                 if allowed == self._cap and wanted - _SLACK <= self._size:
                     return True
-            self.dropped += 1
-            _U64.pack_into(self._map, _DROPPED_AT, self.dropped)
+            self._count_dropped(1)
             return False
+
+    def _count_dropped(self, n: int) -> None:
+        with self._lock:
+            if self._live:
+                self.dropped += n
+                _U64.pack_into(self._map, _DROPPED_AT, self.dropped)
 
 
 class JournalReader:
@@ -275,6 +345,7 @@ class JournalReader:
         self.time = 0.0
         self._offset = HEADER_SIZE
         self._strings: dict[int, str] = {0: ""}
+        self._labels: dict[int, tuple[str, str]] = {}
         header = self._header()
         self.pid = int(header[4])
         self.started = float(header[5])
@@ -304,28 +375,62 @@ class JournalReader:
 
     def read(self) -> Iterator[tuple[float, Record]]:
         """Yields (wall time, record) for every whole record that was not yet read."""
+        labels = self._labels
+        for found in self._walk():
+            if not isinstance(found, bytes):
+                yield self.time, found
+                continue
+            for value, step, tag in _WHOLE.iter_unpack(found):
+                label = labels.get(tag)
+                if label is None:
+                    if tag >> 56 != _READING:
+                        self._offset += RECORD_SIZE
+                        self.time = value or self.time
+                        continue
+                    name, subject = self._strings.get(tag >> 32 & 0xFFFF), self._strings.get(tag & 0xFFFFFFFF)
+                    if name is None or subject is None:
+                        return
+                    label = labels[tag] = name, subject
+                self._offset += RECORD_SIZE
+                yield self.time, Reading(label[0], label[1], step, value)
+
+    def read_columns(self) -> Iterator[Readings | tuple[float, Record]]:
+        """The same records in the same order, with readings that follow on each other as columns.
+
+        For a process that reads all there is: a record costs a tenth of what it costs one by one. Needs numpy.
+        """
+        from .readings import Readings
+
+        for found in self._walk():
+            if not isinstance(found, bytes):
+                yield self.time, found
+                continue
+            readings, self.time, whole = Readings.unpacked(found, self.time, self._strings)
+            self._offset += whole * RECORD_SIZE
+            if len(readings):
+                yield readings
+            if whole * RECORD_SIZE < len(found):
+                return
+
+    def _walk(self) -> Iterator[bytes | Record]:
+        """Stretches of records without a payload, which the caller passes over, and the records between them."""
         with open(self.path, "rb") as file:
             end = file.seek(0, os.SEEK_END)
-            file.seek(self._offset)
-            buffer, at = b"", 0
+            base = file.seek(self._offset)
+            buffer = b""
             while True:
+                at = self._offset - base
                 if at + RECORD_SIZE > len(buffer):
-                    buffer, at = buffer[at:] + file.read(1 << 16), 0
+                    buffer, base = buffer[at:] + file.read(1 << 16), self._offset
                     if len(buffer) < RECORD_SIZE:
                         return
+                    at = 0
+                kinds = buffer[at + RECORD_SIZE - 1 :: RECORD_SIZE]
+                plain = len(kinds) - len(kinds.lstrip(_PLAIN))
+                if plain:
+                    yield buffer[at : at + plain * RECORD_SIZE]
+                    continue
                 value, step, subject, name, _, kind = _RECORD.unpack_from(buffer, at)
-                if kind == _READING:
-                    if name not in self._strings or subject not in self._strings:
-                        return
-                    at += RECORD_SIZE
-                    self._offset += RECORD_SIZE
-                    yield self.time, Reading(self._strings[name], self._strings[subject], step, value)
-                    continue
-                if kind in (_CLOCK, _NOTHING):
-                    at += RECORD_SIZE
-                    self._offset += RECORD_SIZE
-                    self.time = value or self.time
-                    continue
                 if not _STRING <= kind <= _ARRAY or not 4 <= value <= end - self._offset - RECORD_SIZE:
                     return
                 if kind != _STRING and (name not in self._strings or subject not in self._strings):
@@ -336,18 +441,17 @@ class JournalReader:
                     more = file.read(max(1 << 16, padded))
                     if not more:
                         return
-                    buffer, at = buffer[at:] + more, 0
+                    buffer, base, at = buffer[at:] + more, self._offset, 0
                 data = buffer[at + RECORD_SIZE + 4 : at + RECORD_SIZE + size]
                 if zlib.crc32(data) != _U32.unpack_from(buffer, at + RECORD_SIZE)[0]:
                     return
-                at += RECORD_SIZE + padded
                 self._offset += RECORD_SIZE + padded
                 if kind == _STRING:
                     self._strings[step] = data.decode("utf-8", "surrogatepass")
                 elif kind == _ARRAY:
                     values = struct.unpack(f"<{len(data) // 8}d", data)
-                    yield self.time, Array(self._strings[name], self._strings[subject], step, values)
+                    yield Array(self._strings[name], self._strings[subject], step, values)
                 else:
                     content = json.loads(data)
                     make = Event if kind == _EVENT else Fact
-                    yield self.time, make(self._strings[name], step, content)
+                    yield make(self._strings[name], step, content)

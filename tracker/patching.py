@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections.abc import Callable
+from types import CodeType, FunctionType
 from typing import Any
+
+from .on_import import when_imported
+
+_DYNAMO = "torch._dynamo.decorators"
+
+_NOT_COUNTED = "importlib_bootstrap"
+"""In the file name of our wrappers: `warnings.warn` passes over frames with both words in it when it counts up to its
+`stacklevel`, so that a warning names the line that it names without us."""
 
 
 class Patches:
@@ -45,7 +55,10 @@ class Patches:
     def replace(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
         """Puts `wrap(original)` in the place of `owner.name`; it must take and return what the original does."""
         original = getattr(owner, name)
-        wrapper = functools.wraps(original)(wrap(original))
+        wrapped = wrap(original)
+        if isinstance(wrapped, FunctionType):
+            wrapped.__code__ = _unnoticed(wrapped.__code__)
+        wrapper = functools.wraps(original)(wrapped)
         setattr(owner, name, wrapper)
 
         def restore() -> None:
@@ -54,3 +67,22 @@ class Patches:
                 setattr(owner, name, original)
 
         self._undo.append(restore)
+
+
+@functools.cache
+def _unnoticed(code: CodeType) -> CodeType:
+    """The code of a wrapper, such that warnings do not count it, and torch.compile does not compile it for itself.
+
+    What stands behind a break of the graph is called as a frame of its own, and would be compiled as if it were the
+    user's: one more in torch's counts, and one that may be compiled again and again, up to its limit. Inside a frame
+    that is compiled, the wrapper is followed like any other function.
+    """
+    unnoticed = code.replace(co_filename=f"{code.co_filename}:{_NOT_COUNTED}")
+
+    def skip() -> None:
+        skip_code = getattr(sys.modules.get(_DYNAMO), "skip_code", None)
+        if skip_code is not None:
+            skip_code(unnoticed)
+
+    when_imported(_DYNAMO, skip)
+    return unnoticed

@@ -28,9 +28,13 @@ class Signal:
 
 LOSS = Signal("loss", "value of the scalar given to backward(), one reading for each backward of the step")
 EPOCH_LOSS = Signal("loss/epoch", "mean training loss of one epoch, one reading an epoch")
-VAL_LOSS = Signal("loss/val", "loss on data that is not trained on, one reading an evaluation")
+VAL_LOSS = Signal(
+    "loss/val", "loss on data that is not trained on, one reading an evaluation", "'' is the first set, 'val2' a second"
+)
 TRAIN_ACCURACY = Signal("accuracy/train", "share of training predictions that are right, 0 to 1")
-VAL_ACCURACY = Signal("accuracy/val", "share of held-out predictions that are right, 0 to 1")
+VAL_ACCURACY = Signal(
+    "accuracy/val", "share of held-out predictions that are right, 0 to 1", "'' is the first set, 'val2' a second"
+)
 GRAD_NORM = Signal("grad_norm", "L2 norm of the unscaled gradient before the step", "parameter; '' is all", "norm")
 WEIGHT_NORM = Signal("weight_norm", "L2 norm of the parameter before the step", "parameter; '' is all", "same")
 UPDATE_RATIO = Signal("update_ratio", "L2 norm of the step's true change over the norm before it", "parameter", "same")
@@ -68,6 +72,7 @@ LABEL_RUNS = Signal("labels/runs", "share of neighbouring samples of a batch wit
 REPEATED = Signal(
     "batch/repeated", "batches of the epoch that were seen before in it, among those looked at", "split", "sum"
 )
+LOOKED_AT = Signal("batch/looked_at", "batches of the epoch that were compared with each other", "split", "sum")
 OVERLAP = Signal(
     "data/overlap", "samples of this split that training has seen, share of those looked at", "split", "max"
 )
@@ -81,8 +86,8 @@ SIGNALS: dict[str, Signal] = {
         LOSS, EPOCH_LOSS, VAL_LOSS, TRAIN_ACCURACY, VAL_ACCURACY, GRAD_NORM, WEIGHT_NORM, UPDATE_RATIO, LR,
         CLASS_COUNT, STEP_SECONDS, OVERHEAD, METRIC, METRIC_IN_MLFLOW, LOSS_TERM, BACKWARDS, CLIP_NORM, GRAD_SCALE,
         SCHEDULER_STEPS, OUTPUT_RMS, OUTPUT_VARIANCE, DEAD, SATURATED, NORM_MEAN, NORM_VAR_LOW, NORM_VAR_HIGH,
-        BATCH_SIZE, INPUT_MEAN, INPUT_STD, INPUT_LOW, INPUT_HIGH, INPUT_NONFINITE, LABEL_RUNS, REPEATED, OVERLAP,
-        RECALL, TARGET_ERROR, PREDICTIONS,
+        BATCH_SIZE, INPUT_MEAN, INPUT_STD, INPUT_LOW, INPUT_HIGH, INPUT_NONFINITE, LABEL_RUNS, REPEATED, LOOKED_AT,
+        OVERLAP, RECALL, TARGET_ERROR, PREDICTIONS,
     )
 }  # fmt: skip
 

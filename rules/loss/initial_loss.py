@@ -88,6 +88,8 @@ def _loss_of_guessing(trace: Trace) -> tuple[float, str]:
     function = str(loss.get("function", "")).lower().rsplit(".", 1)[-1]
     if loss.get("reduction", "mean") != "mean":
         raise NotApplicable(f"the loss is not a mean over the batch but reduction={loss.get('reduction')!r}")
+    if loss.get("logarithms") is False:
+        raise NotApplicable("what the loss was given are no logarithms of probabilities")
     if function in _SOFTMAX:
         classes = loss.get("n_classes")
         if not isinstance(classes, int) or isinstance(classes, bool) or classes < 2:

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from tests.trainings import data, events, facts, fault_parts, loader, mlp, readings, records, step, subjects, tracked
 from tracker.probes.gradients import Gradients
-from tracker.probes.parameters import norm_vectors
+from tracker.probes.norms import norm_vectors
 from tracker.rules.engine.records import Reading
 
 
@@ -356,3 +356,49 @@ def test_every_reading_is_a_number_with_a_step():
         step(model, optimizer, x, y)
 
     assert all(type(r.value) is float and r.step >= 0 for r in records(run) if isinstance(r, Reading))
+
+
+def test_what_is_read_on_change_is_read_again_when_another_model_is_trained():
+    model, (x, y) = mlp(), data()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with tracked() as run:
+        for _ in range(3):
+            step(model, optimizer, x, y)
+        run._session.training.begin_another()
+        for _ in range(2):
+            step(model, optimizer, x, y)
+
+    assert readings(run, "lr", "0") == [(0, 0.1), (3, 0.1)]
+    assert readings(run, "backwards") == [(0, 1), (3, 1)]
+    assert [event.step for event in events(run, "training")] == [3]
+    assert [(event.data["first_step"], event.data["last_step"]) for event in events(run, "epoch")] == [(0, 2), (3, 4)]
+
+
+def closure_steps(optimizer, model, rounds, outside=0):
+    """Steps with a closure that does everything, as Lightning makes them; norms, updates and losses of each step."""
+    x, y = data()
+    gradients, ratios = [], []
+    for _ in range(rounds):
+        parts = [*range(outside), None]
+        before = [p.detach().double() for p in model.parameters()]
+        found = []
+
+        def closure(found=found, parts=parts):
+            if parts[0] in (None, 0):
+                optimizer.zero_grad()
+            loss = functional.cross_entropy(model(x), y)
+            loss.backward()
+            del parts[0]
+            found.append([p.grad.double().norm().item() for p in model.parameters()])
+            return loss
+
+        for _ in range(outside):
+            closure()
+            parts or parts.append(None)
+        if outside:
+            parts[:] = [1] * 99
+        optimizer.step(closure)
+        gradients.append(found[outside])
+        after = [p.detach().double() for p in model.parameters()]
+        ratios.append([((b - a).norm() / a.norm()).item() for a, b in zip(before, after, strict=True)])
+    return gradients, ratios

@@ -15,6 +15,7 @@ return what the wrapped function takes and returns.
 from __future__ import annotations
 
 import sys
+from _thread import get_ident
 from collections.abc import Callable
 from typing import Any
 
@@ -42,20 +43,26 @@ def _install_all() -> None:
 
     from .registry import PROBES
 
-    is_compiling = torch.compiler.is_compiling
+    is_traced = torch.compiler.is_compiling
+    # Behind a break of the graph, what a compiled function calls is compiled by itself: ours would be, too.
+    compiler = getattr(torch._C._dynamo.eval_frame, "get_eval_frame_callback", lambda: None)
+
+    # With one run in the process, the common case, each hook finds it by itself: behind a step of the user's nothing is
+    # in the processor's caches, and every call of a further function costs a microsecond.
+    sessions = active.all_sessions
 
     def before_step(optimizer: Any, args: Any, kwargs: Any) -> None:
-        if is_compiling():
+        if is_traced() or compiler() is not None:
             return
-        training = _owner(optimizer)
-        if training is not None:
+        training = sessions[0]._training if len(sessions) == 1 else _owner(optimizer)
+        if training is not None and (training.followed.ident == get_ident() or training.followed.trains_here()):
             training.before_step(optimizer)
 
     def after_step(optimizer: Any, args: Any, kwargs: Any) -> None:
-        if is_compiling():
+        if is_traced() or compiler() is not None:
             return
-        training = _owner(optimizer)
-        if training is not None:
+        training = sessions[0]._training if len(sessions) == 1 else _owner(optimizer)
+        if training is not None and (training.followed.ident == get_ident() or training.followed.is_here()):
             training.after_step(optimizer)
 
     _patches.on_undo(register_optimizer_step_pre_hook(before_step).remove)
@@ -63,11 +70,16 @@ def _install_all() -> None:
 
     def backward(original: Any) -> Any:
         def observed(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-            if not is_compiling():
-                training = _current()
-                if training is not None:
-                    training.before_backward(tensors)
-            return original(tensors, *args, **kwargs)
+            if is_traced() or compiler() is not None:
+                return original(tensors, *args, **kwargs)
+            training = sessions[0]._training if len(sessions) == 1 else _current()
+            if training is None or not (training.followed.ident == get_ident() or training.followed.trains_here()):
+                return original(tensors, *args, **kwargs)
+            training.before_backward(tensors)
+            result = original(tensors, *args, **kwargs)
+            if training.wants_after_backward:
+                training.after_backward()
+            return result
 
         return observed
 
@@ -77,7 +89,7 @@ def _install_all() -> None:
         def observed(iterator: Any) -> Any:
             batch = original(iterator)
             training = _current()
-            if training is not None:
+            if training is not None and training.followed.is_here():
                 training.after_batch(iterator, batch)
             return batch
 
@@ -89,8 +101,8 @@ def _install_all() -> None:
         def observed(scaler: Any, outputs: Any) -> Any:
             scaled = original(scaler, outputs)
             training = _current()
-            if training is not None:
-                training.after_scale(outputs, scaled)
+            if training is not None and training.followed.is_here():
+                training.after_scale(scaler, outputs, scaled)
             return scaled
 
         return observed
@@ -110,17 +122,20 @@ def _install_all() -> None:
 
     for kind in PROBES:
         for tap in kind.taps:
-            _tap(kind, tap, is_compiling)
+            _tap(kind, tap, is_traced, compiler)
 
 
-def _tap(kind: Any, tap: Tap, is_compiling: Callable[[], bool]) -> None:
+def _tap(kind: Any, tap: Tap, is_traced: Callable[[], bool], compiler: Callable[[], object]) -> None:
     """Has a function's calls told to the probes of class `kind`, now or once its module is loaded."""
     module_name, _, class_name = tap.where.partition(":")
+    sessions, close_only = active.all_sessions, tap.close_only
 
     def heard(original: Any) -> Any:
         def observed(*args: Any, **kwargs: Any) -> Any:
-            training = None if is_compiling() else _current()
-            if training is None or (tap.close_only and not training.close):
+            if is_traced() or compiler() is not None:
+                return original(*args, **kwargs)
+            training = sessions[0]._training if len(sessions) == 1 else _current()
+            if training is None or (close_only and not training.close) or not training.followed.is_here():
                 return original(*args, **kwargs)
             if tap.before:
                 training.tapped(kind, tap.before, args, kwargs)
@@ -148,18 +163,21 @@ def _tap(kind: Any, tap: Tap, is_compiling: Callable[[], bool]) -> None:
 
 
 def _owner(optimizer: Any) -> Any:
-    """The probe of the run an optimizer belongs to: that which was current at its first step, while that run lives."""
+    """The training an optimizer belongs to: that which was current at its first step, while that run lives."""
+    sessions = active.all_sessions
+    if len(sessions) == 1:
+        return sessions[0]._training
     for session in active.sessions():
         if session.training is not None and session.training.owns(optimizer):
             return session.training
-    training = _current()
-    if training is not None:
-        training.adopt(optimizer)
-    return training
+    return _current()
 
 
 def _current() -> Any:
-    """The probe of the run that is current here, if any."""
+    """The training of the run that is current here, if any."""
+    sessions = active.all_sessions
+    if len(sessions) == 1:
+        return sessions[0]._training  # the property would be a call more, several times a step
     session = active.current()
     return session.training if session is not None else None
 

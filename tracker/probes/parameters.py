@@ -19,13 +19,14 @@ DIGEST_BYTES = 64 << 20
 """Largest model whose weights are digested at each epoch; a larger one is digested at the end only."""
 
 
-_PLAIN = (torch.Tensor, torch.nn.Parameter)
+PLAIN = (torch.Tensor, torch.nn.Parameter)
+"""Types of tensors without a behaviour of their own."""
 
 
 def is_real(tensor: torch.Tensor) -> bool:
     """False for a tensor without values: on the meta device, or a fake one of a tracer."""
     # A plain tensor has no `fake_mode`, and asking it for one is slow.
-    return not tensor.is_meta and (type(tensor) in _PLAIN or getattr(tensor, "fake_mode", None) is None)
+    return not tensor.is_meta and (type(tensor) in PLAIN or getattr(tensor, "fake_mode", None) is None)
 
 
 def names_of(parameters: Iterable[torch.Tensor], frame: FrameType | None) -> dict[int, str]:
@@ -53,7 +54,7 @@ def names_of(parameters: Iterable[torch.Tensor], frame: FrameType | None) -> dic
     return {key: f"{variable}.{name}" for variable, held in chosen for key, name in held.items()}
 
 
-def _local(tensor: torch.Tensor) -> torch.Tensor:
+def local(tensor: torch.Tensor) -> torch.Tensor:
     """The dense part of a tensor that is on this process."""
     if tensor.is_sparse:
         return tensor.coalesce()._values()  # one row of an embedding may be there several times
@@ -61,37 +62,11 @@ def _local(tensor: torch.Tensor) -> torch.Tensor:
     return to_local() if callable(to_local) else tensor
 
 
-def norm_vectors(tensors: Sequence[torch.Tensor]) -> list[tuple[list[int], torch.Tensor]]:
-    """L2 norms, accumulated in float32 at least: for each device and dtype, the indices and a vector of their norms.
-
-    On the CPU an infinite norm of finite values (an overflow of the squares) is computed again in float64. On a device
-    nothing is read: there it stays infinite.
-    """
-    groups: dict[tuple[torch.device, torch.dtype], list[int]] = {}
-    local = [_local(tensor.detach()) for tensor in tensors]
-    for index, tensor in enumerate(local):
-        groups.setdefault((tensor.device, tensor.dtype), []).append(index)
-    vectors = []
-    with torch.no_grad():
-        for (device, dtype), indices in groups.items():
-            wide = torch.float32 if dtype in (torch.float16, torch.bfloat16) else None
-            found = torch._foreach_norm([local[index] for index in indices], 2, dtype=wide)
-            vector = torch.stack([norm.real for norm in found])
-            if device.type == "cpu" and bool(torch.isinf(vector).any()):
-                vector = vector.double()
-                for at in torch.isinf(vector).nonzero().flatten().tolist():
-                    values = local[indices[at]]
-                    if bool(torch.isfinite(values).all()):
-                        vector[at] = torch.linalg.vector_norm(values, dtype=torch.float64)
-            vectors.append((indices, vector))
-    return vectors
-
-
 def digest(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
     """Digest of named tensors: name, dtype, shape and bytes of each, in the given order (BLAKE2b, 128 bits)."""
     hasher = hashlib.blake2b(digest_size=16)
     for name, tensor in tensors:
-        plain = _local(tensor.detach()).to("cpu").contiguous()
+        plain = local(tensor.detach()).to("cpu").contiguous()
         hasher.update(f"{name}|{plain.dtype}|{tuple(plain.shape)}|".encode())
         hasher.update(plain.reshape(-1).view(torch.uint8).numpy().data if plain.numel() else b"")
     return hasher.hexdigest()

@@ -49,6 +49,7 @@ class Probe:
           batch(iterator, batch)         a data loader gave a batch
           root_forward(call)             the whole model was called
           backward(tensor, loss)         `tensor` is about to be sent backward
+          after_backward                 it was: its gradients are there
           before_step(optimizer, owned)  an optimizer is about to step
           after_step(optimizer, owned)   it has stepped
         end_step                         all optimizers have stepped (`training.step` is still this step)
@@ -58,7 +59,8 @@ class Probe:
     finish                               the run is over
 
     Moments between `begin_close` and `end_close` are told on closely watched steps only, unless the class names them in
-    `every_step`; what is named there must cost no more than a few microseconds. With evaluation between two steps,
+    `every_step`; what is named there must cost no more than a few microseconds, and looks to it itself that no mode of
+    the user's hears it. With evaluation between two steps,
     `begin_close` comes before it: right after the step before.
 
     A fault in a method switches this probe off, is recorded once, and reaches nobody else. A probe keeps no tensor of
@@ -70,6 +72,8 @@ class Probe:
     """What the part is called where its fault is recorded."""
     every_step: ClassVar[frozenset[str]] = frozenset()
     taps: ClassVar[tuple[Tap, ...]] = ()
+    is_unheard: ClassVar[bool] = False
+    """Whether it runs no operation of torch's that a mode of the user's would hear: it is told under such modes too."""
 
     def __init__(self, training: Training) -> None:
         self.training = training
@@ -87,6 +91,9 @@ class Probe:
     def backward(self, tensor: torch.Tensor, loss: torch.Tensor) -> None:
         """`tensor`, with one element, is about to be sent backward; `loss` is the same before a gradient scaler."""
 
+    def after_backward(self) -> None:
+        """The gradients of a backward have been accumulated."""
+
     def before_step(self, optimizer: Any, owned: Any) -> None:
         """An optimizer is about to step; `owned` (see `parameters.Owned`) names its parameters."""
 
@@ -102,6 +109,9 @@ class Probe:
     def adopted(self) -> None:
         """A further optimizer is about to make its first step, and belongs to the run from now on."""
 
+    def begin_another(self) -> None:
+        """Another model is trained from here on: what is read on change only is to be read again."""
+
     def end_epoch(self) -> None:
         """An epoch is over: readings about it are written at `training.last_step`."""
 
@@ -112,7 +122,10 @@ class Probe:
         """Gives back whatever was put into torch: the run is over, or the probe failed."""
 
 
-MOMENTS = ("begin_close", "batch", "root_forward", "backward", "before_step", "after_step", "end_step", "end_close")
+MOMENTS = (
+    "begin_close", "batch", "root_forward", "backward", "after_backward", "before_step", "after_step", "end_step",
+    "end_close",
+)  # fmt: skip
 """The moments of a step, in their order."""
 
 

@@ -19,16 +19,26 @@ class Rates(Probe):
 
     def __init__(self, training: Any) -> None:
         super().__init__(training)
-        self._seen: dict[int, list[Any]] = {}
-        """The rates as last seen, by the number of the optimizer: for nearly every step, all there is to do."""
+        self._seen: dict[int, list[Any] | None] = {}
+        """The rates as last seen, by the number of the optimizer; of one with a tensor among them, nothing."""
         self._rates: dict[str, float] = {}
 
+    def begin_another(self) -> None:
+        self._seen.clear()
+        self._rates.clear()
+
     def after_step(self, optimizer: Any, owned: Any) -> None:
-        rates = [group.get("lr") for group in optimizer.param_groups]
-        number = owned.number
-        if self._seen.get(number) == rates and not any(isinstance(rate, torch.Tensor) for rate in rates):
-            return
-        self._seen[number] = rates
+        number, groups = owned.number, optimizer.param_groups
+        seen = self._seen.get(number)
+        # The very same objects, for nearly every step: then this is all there is to do.
+        if seen is not None and len(seen) == len(groups):
+            for index, rate in enumerate(seen):
+                if groups[index].get("lr") is not rate:
+                    break
+            else:
+                return
+        rates = [group.get("lr") for group in groups]
+        self._seen[number] = None if any(isinstance(rate, torch.Tensor) for rate in rates) else rates
         for index, rate in enumerate(rates):
             if rate is None:
                 continue

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import sys
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import perf_counter, time
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..frames import objects_in
 from ..rules.engine.records import Json
-from ..rules.engine.signals import GRAD_NORM, LOSS, UPDATE_RATIO, Signal
+from ..rules.engine.signals import BACKWARDS, GRAD_NORM, LOSS, UPDATE_RATIO, Signal
+from .followed import Followed
 from .losses import LossFunction
+from .manual import ByHand
+from .optimizers import Entry, Optimizers, steps_running, waiting
 from .parameters import Owned, is_real
-from .probe import MOMENTS, Pass, Probe, moments_of
-from .readback import Label, Readback
+from .precision import Precision
+from .probe import Pass, Probe
+from .readback import Label, Readback, Row
 from .registry import PROBES
 from .sampling import Governor
+from .telling import Telling, dispatch_modes, function_modes
 
 if TYPE_CHECKING:
     from ..session import Session
     from .loss import LossNode
-
-P = TypeVar("P", bound=Probe)
-_Calls = list[tuple[Probe, Callable[..., None]]]
+    from .trainings import Trainings
 
 _CLOCK_EVERY = 0.05
 """Seconds between two notes of the wall time."""
@@ -38,38 +40,70 @@ TURNS = 3
 _ALARMING = (LOSS.name, GRAD_NORM.name)
 """Signals whose NaNs and infinities are judged at once."""
 
+_JUDGE_MASK = 7
+"""The rules for steps may be asked after every eighth step: asking whether it is time costs more than most steps do."""
 
-class Training:
+_MOST_DESCRIBED = 50
+"""Optimizers whose settings are told; a script that makes ever new ones is told about in time."""
+
+_grad_enabled = torch.is_grad_enabled
+_Tensor = torch.Tensor
+
+
+class Training(Telling):
     """The loop of one run, as the hooks tell of it. A fault in a probe switches that probe off, never the training."""
 
     def __init__(self, session: Session, observe: str = "standard") -> None:
-        self.step = 0
-        """Optimizer steps done: the index of the step that is being prepared."""
-        self.close = True
-        """Whether that step is looked at closely."""
+        super().__init__(session)
         self.loss_node: LossNode | None = None
         """Function of the loss in a `backward` moment, for the probes behind `LossFunction`; then it is let go, as it
         keeps the graph alive."""
         self.governor = Governor(observe)
-        self.session = session
-        self.journal = session.journal
-        self.guard = session.guard
-        self.readback = Readback(self._write)
-        self._entries: dict[int, tuple[weakref.ref[Any], Owned]] = {}
-        self._adopted = itertools.count()
+        self.readback = Readback(self._write, self._write_row)
+        self.followed = Followed(self.unseen)
+        self.backwards = 0
+        """Backward calls so far."""
+        self.batches = 0
+        """Batches drawn so far with gradients enabled."""
+        self.outer_backwards = 0
+        """Those of the step that were made outside of an optimizer's closure."""
+        self.optimizer_steps = 0
+        """Steps of all optimizers so far."""
+        self.turns = 0
+        """Times that an optimizer stepped after another in the same step, with a loss of its own in between."""
+        self.has_scaled_gradients = False
+        """Whether a scaler scaled a loss, and the gradients were not unscaled since."""
+        self.awaited: Trainings | None = None
+        """Who waits for the first loss of a new optimizer, to tell whether another model is trained."""
+        self._clock = session.clock
+        self._entries = Optimizers()
+        self._inside: Entry | None = None
         self._stepped: set[int] = set()
         self._expected: set[int] = set()
-        self._backwards = self._backwards_at_step = self._turns = 0
+        self._began = False
+        self._described = 0
+        self._trainings = 0
+        self._by_hand: ByHand | None = ByHand(self)
+        """Looks out for a loop without an optimizer; None once an optimizer has stepped."""
+        self._backwards_at_step = 0
+        self._backwards_at_round = self._per_step = 0
         self._passes: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-        self._pass_numbers = itertools.count()
+        self._last_pass: Callable[[], Any] = _nothing
+        self._drawn: tuple[int, int, Callable[[], object]] = (0, 0, _nothing)
+        self._accepted: object = None
+        """The pass that training has taken its last batch from, as the clock knows it."""
+        self._pass_count = 0
+        self._next_close = 0
         self._deferred: list[tuple[Signal, str, float | torch.Tensor]] = []
         self._scaled: list[tuple[weakref.ref[torch.Tensor], torch.Tensor]] = []
-        self._said: dict[str, Json] = {}
-        self._unseen: dict[str, Json] = {}
         self._last_clock = 0.0
-        self._probes: dict[type[Probe], Probe] = {}
-        self._calls: dict[bool, dict[str, _Calls]] = {}
-        self._make_probes()
+        self._began_at = 0.0
+        """When the call of a hook began that is under way."""
+        self._spent = 0.0
+        """Seconds spent in the hooks of this step that the governor does not know of yet."""
+        self._spent_before = 0.0
+        """What the governor had spent when the step that is looked at closely began."""
+        self._make_probes(PROBES)
         self._set_close(True)
 
     # -- what probes ask of it -------------------------------------------------------------------------------------
@@ -87,12 +121,27 @@ class Training:
     @property
     def owned(self) -> list[Owned]:
         """The parameters of each optimizer that has stepped, in the order of the first steps."""
-        return [owned for _, owned in self._entries.values()]
+        return [entry.owned for entry in self._entries]
 
     @property
     def optimizers(self) -> list[Any]:
         """The optimizers that have stepped and still live, in the order of their first steps."""
-        return [optimizer for ref, _ in self._entries.values() if (optimizer := ref()) is not None]
+        return [optimizer for entry in self._entries if (optimizer := entry.ref()) is not None]
+
+    def steps_of(self, optimizer: Any) -> int:
+        """Steps that an optimizer of this run has made; 0 for one that is not."""
+        entry = self._entries.entry_of(optimizer)
+        return entry.steps if entry is not None else 0
+
+    def number_of(self, optimizer: Any) -> int | None:
+        """The number of an optimizer in this run; None before its first step."""
+        entry = self._entries.entry_of(optimizer) if optimizer is not None else None
+        return entry.number if entry is not None else None
+
+    @property
+    def in_step(self) -> bool:
+        """True inside the step of an optimizer: a backward there belongs to its closure."""
+        return self._inside is not None
 
     def name_of(self, parameter: torch.Tensor) -> str | None:
         """The name of a parameter that an optimizer owns."""
@@ -103,11 +152,6 @@ class Training:
         """Labels of each class in the training batches that were looked at closely."""
         function = self.probe(LossFunction)
         return function.label_counts if function is not None else {}
-
-    def probe(self, kind: type[P]) -> P | None:
-        """The probe of a class; None once it is switched off."""
-        found = self._probes.get(kind)
-        return found if isinstance(found, kind) else None
 
     def measure(self, signal: Signal, subject: str, value: float | torch.Tensor) -> None:
         """Writes a number at this step; one that is on a device is read back later, together with others."""
@@ -123,20 +167,22 @@ class Training:
         """
         if self._stepped:
             self._deferred.append((signal, "", value if isinstance(value, float) else value.detach().clone()))
+        elif type(value) is float and value - value == 0.0:  # finite; the way of nearly every loss
+            self.journal.reading(signal.name, "", self.step, value)
         else:
             self.measure(signal, "", value)
 
-    def fact(self, name: str, value: Json) -> None:
-        """Writes a fact, unless it is what was said last."""
-        if name not in self._said or self._said[name] != value:
-            self._said[name] = value
-            self.journal.fact(name, self.step, value)
+    def measure_row(self, row: Row, values: torch.Tensor) -> None:
+        """Writes one number for each subject of a row at this step, as `measure` does."""
+        self.readback.add_row(row, self.step, values)
 
-    def unseen(self, what: str, reason: str) -> None:
-        """Says that something cannot be observed in this run, and why; what depends on it is skipped, never clear."""
-        if self._unseen.get(what) != reason:
-            self._unseen[what] = reason
-            self.fact("unseen", dict(self._unseen))
+    def _write_row(self, row: Row, step: int, values: list[float]) -> None:
+        total = sum(values)
+        if total - total == 0.0:  # all are finite
+            self.journal.readings(row.tags(self.journal.tag), step, values)
+        else:
+            for subject, value in zip(row.subjects, values, strict=True):
+                self._write(row.signal, subject, step, value)
 
     def _write(self, signal: str, subject: str, step: int, value: float) -> None:
         if not math.isfinite(value):
@@ -148,56 +194,10 @@ class Training:
         else:
             self.journal.reading(signal, subject, step, value)
 
-    # -- the probes ------------------------------------------------------------------------------------------------
-
-    def _make_probes(self) -> None:
-        for kind in PROBES:
-            try:
-                self._probes[kind] = kind(self)
-            except Exception as error:
-                self.guard.fault(kind.name, error)
-        self._sort_calls()
-
-    def _sort_calls(self) -> None:
-        """Lists for each moment whom to call: on steps that are looked at closely, and on the others."""
-        for close in (True, False):
-            calls: dict[str, _Calls] = {moment: [] for moment in MOMENTS}
-            for probe in self._probes.values():
-                for moment in moments_of(probe):
-                    if close or moment in probe.every_step:
-                        calls[moment].append((probe, getattr(probe, moment)))
-            self._calls[close] = calls
-
-    def _set_close(self, close: bool) -> None:
-        calls = self._calls[close]
-        self.close = close
-        self._on_batch, self._on_backward = calls["batch"], calls["backward"]
-        self._on_before, self._on_after, self._on_end = calls["before_step"], calls["after_step"], calls["end_step"]
-        if close:
-            self._tell(calls["begin_close"])
-
-    def _tell(self, calls: _Calls, *arguments: Any) -> None:
-        for probe, call in calls:
-            try:
-                call(*arguments)
-            except Exception as error:
-                self._fault(probe, error)
-
-    def _tell_all(self, moment: str) -> None:
-        self._tell([(probe, getattr(probe, moment)) for probe in self._probes.values()])
-
-    def _fault(self, probe: Probe, error: Exception) -> None:
-        """Takes a probe out, for good."""
-        if self._probes.pop(type(probe), None) is not None:
-            self._sort_calls()
-            calls = self._calls[self.close]
-            self._on_batch, self._on_backward = calls["batch"], calls["backward"]
-            self._on_before, self._on_after, self._on_end = calls["before_step"], calls["after_step"], calls["end_step"]
-            try:
-                probe.release()
-            except Exception as second:
-                self.guard.fault(f"{probe.name} (release)", second)
-        self.guard.fault(probe.name, error)
+    def _choose_calls(self) -> None:
+        super()._choose_calls()
+        if self._by_hand is not None and self._by_hand.updates is not None:
+            self.wants_after_backward = True
 
     def tapped(self, kind: type[Probe], method: str, *arguments: Any) -> None:
         """A function that probe `kind` has tapped is called: tells its `method`."""
@@ -206,9 +206,7 @@ class Training:
             return
         began = perf_counter()
         try:
-            getattr(probe, method)(*arguments)
-        except Exception as error:
-            self._fault(probe, error)
+            self._tell([(probe, getattr(probe, method))], *arguments)
         finally:
             self.governor.spent += perf_counter() - began
 
@@ -218,15 +216,11 @@ class Training:
         """A data loader gave a batch."""
         began = perf_counter()
         try:
-            # A number for each pass: the next epoch's iterator may live at the address of the last one's, and one with
-            # persistent workers is used again, and counts from one again.
-            number = self._passes.get(iterator)
-            if number is None or getattr(iterator, "_num_yielded", 0) == 1:
-                number = self._passes[iterator] = next(self._pass_numbers)
-                self.session.note_loader(iterator)
-            if torch.is_grad_enabled():
-                dataset = getattr(iterator, "_dataset", iterator)
-                self.session.clock.note_batch(id(dataset), number, weakref.ref(iterator))
+            if self._last_pass() is not iterator or iterator._num_yielded == 1:
+                self._note_pass(iterator)
+            if _grad_enabled():
+                self.batches += 1
+                self._clock.drawn = self._drawn
         except Exception as error:
             self.guard.fault("loader", error)
         finally:
@@ -234,121 +228,239 @@ class Training:
                 self._tell(self._on_batch, iterator, batch)
             self.governor.spent += perf_counter() - began
 
+    def _note_pass(self, iterator: Any) -> None:
+        """A pass over data begins, or goes on after a batch of another one."""
+        # A number for each pass: the next epoch's iterator may live at the address of the last one's, and one with
+        # persistent workers is used again, and counts from one again.
+        number = self._passes.get(iterator)
+        if number is None or getattr(iterator, "_num_yielded", 0) == 1:
+            self._pass_count += 1
+            number = self._passes[iterator] = self._pass_count
+            self.session.note_loader(iterator)
+        self._last_pass = weakref.ref(iterator)
+        dataset = getattr(iterator, "_dataset", iterator)
+        self._drawn = (id(dataset), number, self._last_pass)
+
     def after_root(self, call: Pass) -> None:
         """The whole model was called, on a closely watched step or in evaluation."""
         self._tell(self._calls[True]["root_forward"], call)
 
-    def after_scale(self, outputs: Any, scaled: Any) -> None:
+    def after_scale(self, scaler: Any, outputs: Any, scaled: Any) -> None:
         """A gradient scaler scaled the loss: backward will see `scaled`, the loss is `outputs`."""
-        if isinstance(outputs, torch.Tensor) and isinstance(scaled, torch.Tensor):
+        if scaled is not outputs and not self._scaled:
+            precision = self.probe(Precision)
+            if precision is not None:
+                self._tell([(precision, precision.first_scaled)], scaler)
+        if isinstance(outputs, torch.Tensor) and isinstance(scaled, torch.Tensor) and scaled is not outputs:
+            self.has_scaled_gradients = True
             self._scaled = [*self._scaled[-3:], (weakref.ref(scaled), outputs.detach())]
 
     def before_backward(self, tensors: Any) -> None:
         """`backward` is about to run on `tensors`."""
-        began = perf_counter()
+        self._began_at = began = perf_counter()
         try:
-            if not isinstance(tensors, torch.Tensor):
+            if not isinstance(tensors, _Tensor):
                 if len(tensors) != 1:
                     return
                 tensors = tensors[0]
-            if tensors.numel() == 1 and is_real(tensors):
-                self._backwards += 1
+            # A plain tensor on the CPU has values: that is asked for in less time than whether another one has.
+            if tensors.numel() != 1 or not ((type(tensors) is _Tensor and tensors.is_cpu) or is_real(tensors)):
+                return
+            if self._by_hand is not None and not dispatch_modes():
+                with torch._C.DisableTorchFunction():
+                    self._by_hand.before_backward(tensors)
+            self.backwards += 1
+            if self._inside is None:
+                self.outer_backwards += 1
+            clock = self._clock
+            drawn = clock.drawn
+            if drawn is None:
+                if not clock.has_loaders:
+                    self._activity()
+            elif drawn is self._accepted:
+                clock.drawn = None  # a further batch of the pass that training is at already
+            else:
                 self._activity()
-                self._tell(self._on_backward, tensors, self._unscaled(tensors) if self._scaled else tensors)
+                self._accepted = drawn
+            loss = self._unscaled(tensors) if self._scaled else tensors
+            if self.awaited is not None:
+                self._tell([(self.awaited, self.awaited.look)], tensors)
+            if self.close or function_modes():
+                self._tell(self._on_backward, tensors, loss)
+            else:
+                for probe, call in self._on_backward:  # as `_tell_plainly` does, without the call
+                    try:
+                        call(tensors, loss)
+                    except Exception as error:
+                        self._fault(probe, error)
         except Exception as error:
             self.guard.fault("backward", error)
         finally:
             self.loss_node = None
+            self._spent += perf_counter() - began
+
+    def after_backward(self) -> None:
+        """A backward has left its gradients. Told when `wants_after_backward`."""
+        self._began_at = began = perf_counter()
+        try:
+            self._tell(self._on_left)
+            if self._by_hand is not None and self.close and not dispatch_modes():
+                entry = self._entries.entry_of(self._by_hand.updates)
+                if entry is not None:
+                    self._tell(self._on_before, self._by_hand.updates, entry.owned)
+        except Exception as error:
+            self.guard.fault("backward", error)
+        finally:
             self.governor.spent += perf_counter() - began
 
     def owns(self, optimizer: Any) -> bool:
         """True when the optimizer made its first step in this run."""
-        entry = self._entries.get(id(optimizer))
-        return entry is not None and entry[0]() is optimizer
-
-    def adopt(self, optimizer: Any) -> None:
-        """The optimizer makes its first step here: from now on it belongs to this run."""
-        try:
-            self._adopt(optimizer)
-        except Exception as error:
-            self.guard.fault("optimizer", error)
+        return self._entries.entry_of(optimizer) is not None
 
     def before_step(self, optimizer: Any) -> None:
-        """An optimizer of this run is about to step."""
-        began = perf_counter()
-        key = id(optimizer)
+        """An optimizer is about to step, which is this run's, or belongs to nobody yet."""
+        self._began_at = began = perf_counter()
         try:
-            if key in self._stepped:
+            entry = self._entries.find(id(optimizer))
+            if self._inside is not None and self._inside is not entry and steps_running() > 1:
+                return  # the step of one that is wrapped in another: it is the outer one's
+            if self._scaled and _is_skipped(optimizer):
+                self._inside = None
+                precision = self.probe(Precision)
+                if precision is not None:
+                    self._tell([(precision, precision.skipped)], optimizer)
+                return
+            if entry is None or entry.ref() is not optimizer:
+                entry = self._try_to_adopt(optimizer)
+                if entry is None:
+                    return
+            self._inside = entry
+            if entry.key in self._stepped:
                 self._end_round()
             if self._deferred:
                 self._tell_deferred()
-            self._note_turn()
-            self._activity()
+            if self._stepped:
+                self._note_turn()
+            clock = self._clock
+            # Behind a backward of this step there is nothing new, unless a batch was drawn or a metric logged since.
+            if clock.drawn is not None or (
+                not clock.has_loaders and (self.backwards == self._backwards_at_step or clock.logged_at is not None)
+            ):
+                self._activity()
+            self._backwards_at_step = self.backwards
+            self._stepped.add(entry.key)
             if self._on_before:
-                self._tell(self._on_before, optimizer, self._owned(optimizer))
+                self._tell(self._on_before, optimizer, self._owned(entry, optimizer))
         except Exception as error:
             self.guard.fault("step", error)
         finally:
-            self._stepped.add(key)
-            self.governor.spent += perf_counter() - began
+            self._spent += perf_counter() - began
 
     def after_step(self, optimizer: Any) -> None:
         """An optimizer of this run has stepped."""
-        began = perf_counter()
+        entry = self._inside
+        if entry is None or entry.key != id(optimizer):
+            return
+        self._inside = None
+        self._began_at = began = perf_counter()
         try:
             if self._deferred:
                 self._tell_deferred()
-            entry = self._entries.get(id(optimizer))
-            if entry is not None:
-                self._tell(self._on_after, optimizer, entry[1])
-            now = time()
-            if now - self._last_clock > _CLOCK_EVERY:
-                self._last_clock = now
-                self.journal.clock(now)
+            entry.steps += 1
+            self.optimizer_steps += 1
+            if self.close:
+                self._tell(self._on_after, optimizer, entry.owned)
+            else:
+                for probe, call in self._on_after:
+                    try:
+                        call(optimizer, entry.owned)
+                    except Exception as error:
+                        self._fault(probe, error)
+            if self._stepped >= self._expected:
+                self._end_round()
+            if began - self._last_clock > _CLOCK_EVERY:
+                self._last_clock = began
+                self.journal.clock(time())
         except Exception as error:
             self.guard.fault("step", error)
         finally:
-            if self._stepped >= self._expected:
-                self._end_round()
-            self.governor.spent += perf_counter() - began
+            self.governor.spent += self._spent + perf_counter() - began
+            self._spent = 0.0
 
     # -- steps and epochs ------------------------------------------------------------------------------------------
 
     def _activity(self) -> None:
         """Training goes on here; if that opens a new epoch, the old one is closed first."""
-        if self.session.clock.is_boundary(self.done):
+        if self._clock.is_boundary(self.step + 1 if self._stepped else self.step):
             if self._stepped:
                 self._end_round()
             self.session.close_epoch()
 
     def _end_round(self) -> None:
         """Every optimizer that stepped in the last round has stepped, or one steps again: that is one step."""
+        backwards = self.backwards - self._backwards_at_round
+        self._backwards_at_round = self.backwards
+        if backwards != self._per_step:
+            self._per_step = backwards
+            self.journal.reading(BACKWARDS.name, "", self.step, backwards)
         if self._on_end:
             self._tell(self._on_end)
         if self.close:
-            self._tell(self._calls[True]["end_close"])
-        self._expected, self._stepped = self._stepped, set()
-        self.step += 1
-        if self.governor.adjust(self.step):
-            self.journal.event("sampling", self.step, {"every": self.governor.every})
-        close = self.governor.is_close(self.step)
+            self._tell_plainly(self._calls[True]["end_close"])
+        self.outer_backwards = 0
+        if self._stepped == self._expected:
+            self._stepped.clear()
+        else:
+            self._expected, self._stepped = self._stepped, set()
+        self.step = step = self.step + 1
+        if self.close or step >= self._next_close:
+            self._plan(step)
+        if step & _JUDGE_MASK == 0:
+            self.session.judging.now_and_then(self.done)
+
+    def _plan(self, step: int) -> None:
+        """Decides whether step `step` is looked at closely, and which one is the next that may be.
+
+        Event `sampling`: ``{"every": n}``, at the first step for which it holds: from there on the steps whose number
+        n divides are looked at closely, beside the first ones of a training. Before the first event n is 10.
+        """
+        governor = self.governor
+        spent = governor.spent + self._spent + perf_counter() - self._began_at
+        if self.close:
+            governor.looked(spent - self._spent_before)
+        if governor.adjust(step):
+            self.journal.event("sampling", step, {"every": governor.every})
+        close = governor.is_close(step)
+        self._next_close = governor.next_close(step)
+        self._spent_before = spent
         if close or self.close:
             self._set_close(close)
-        self.session.judging.now_and_then(self.done)
 
     def _note_turn(self) -> None:
         """An optimizer is about to step: with a loss of its own behind another's step, two models train in turn.
 
         That is the loop of a GAN, and no other common one: optimizers of parts of one model share a backward.
         """
-        if self._stepped and self._backwards > self._backwards_at_step:
-            self._turns += 1
-            if self._turns == TURNS and self.session.settings.profile is None:
+        if self.backwards > self._backwards_at_step:
+            self.turns += 1
+            if self.turns == TURNS and self.session.settings.profile is None:
                 self.fact("profile", "gan")
-        self._backwards_at_step = self._backwards
+
+    def begin_another(self) -> None:
+        """Another model is trained from the backward on that is under way: what is over is judged for itself."""
+        self.finish()
+        self._trainings += 1
+        self.session.begin_another_training(self._trainings)
+        self.governor.look_again(self.step)
+        self._per_step = 0
+        self._tell_all("begin_another")
+        self._plan(self.step)
 
     def finish(self) -> int:
         """Ends a round that is under way, and reads back what is still on a device; returns the steps done."""
+        self._began_at = perf_counter()
+        if self._by_hand is not None:
+            self._by_hand.finish()
         if self._stepped:
             self._end_round()
         self._tell_deferred()
@@ -362,8 +474,9 @@ class Training:
 
     def conclude(self) -> None:
         """The run is over: probes write what they know of it, and give back what they put into torch."""
+        self._tell_unseen_steps()
         if self.close:
-            self._tell(self._calls[True]["end_close"])
+            self._tell_plainly(self._calls[True]["end_close"])
         self._tell_all("finish")
         self.readback.flush()
         self._tell_all("release")
@@ -381,30 +494,100 @@ class Training:
 
     # -- optimizers ------------------------------------------------------------------------------------------------
 
-    def _owned(self, optimizer: Any) -> Owned:
+    def _owned(self, entry: Entry, optimizer: Any) -> Owned:
         """The parameters of an optimizer, named again when it got others."""
-        ref, owned = self._entries[id(optimizer)]
-        if self.close and not owned.holds(optimizer):
-            owned = Owned(optimizer, sys._getframe(), owned.number)
-            self._entries[id(optimizer)] = (ref, owned)
-        return owned
+        if self.close and not entry.owned.holds(optimizer):
+            entry.owned = Owned(optimizer, sys._getframe(), entry.number)
+        return entry.owned
 
-    def _adopt(self, optimizer: Any) -> None:
-        if not self._entries:
+    def _try_to_adopt(self, optimizer: Any) -> Entry | None:
+        """Takes in an optimizer; None once that has failed."""
+        if "optimizer" in self.guard.off:
+            return None
+        try:
+            return self.adopt(optimizer, sys._getframe(1))
+        except Exception as error:
+            self.guard.fault("optimizer", error)
+            return None
+
+    def adopt(self, optimizer: Any, frame: FrameType) -> Entry:
+        """The optimizer makes its first step, called from `frame`: from now on it belongs to this run.
+
+        `frame` must not be the caller's own: a frame that holds itself keeps all frames around it, and their graphs.
+        """
+        is_first = not self._began
+        if is_first:
+            self._began = True
             self.session.before_first_step()
-        number = next(self._adopted)
-        frame = sys._getframe(1)  # not this one: a frame that holds itself keeps all frames around it, and their graphs
-        beside: Iterable[Any] = self.optimizers
-        if not self._entries:
+        by_hand = self._by_hand.updates if self._by_hand is not None else None
+        if optimizer is not by_hand:
+            if by_hand is not None:
+                self._forget(by_hand)
+            self._by_hand = None
+        self._choose_calls()
+        if is_first and optimizer is not by_hand:
             # Optimizers that stand ready beside this one are taken to share its rounds: a GAN's first step is one.
-            beside = [o for o in objects_in(frame, torch.optim.Optimizer).values() if not o.state]
-            self._expected = {id(other) for other in beside}
-        self._entries[id(optimizer)] = (weakref.ref(optimizer), Owned(optimizer, frame, number, list(beside)))
-        self._tell([(probe, probe.adopted) for probe in self._probes.values()])
-        parameters: dict[str, Json] = {}
-        for owned in self.owned:
-            parameters.update(owned.describe())
-        self.fact("parameters", parameters)
-        self.session.note_optimizer(optimizer, number, frame)
-        if number == 0:
+            self._expected = {id(other) for other in waiting(frame, optimizer)}
+        entry, before = self._entries.add(optimizer, frame, is_first)
+        if before is not None and before.key in self._expected:
+            self._expected = {*(self._expected - {before.key}), entry.key}
+        if before is not None and before.key != entry.key:
+            self._stepped.discard(before.key)
+        if before is None or before.owned is not entry.owned:
+            self._tell([(probe, probe.adopted) for probe in self._probes.values()])
+            parameters: dict[str, Json] = {}
+            for owned in self.owned:
+                parameters.update(owned.describe())
+            self.fact("parameters", parameters)
+        if (before is None or before.described != entry.described) and self._described < _MOST_DESCRIBED:
+            self._described += 1
+            self.session.note_optimizer(optimizer, entry.number, frame)
+        if is_first:
             self.governor.begin(self.step)
+        return entry
+
+    def _tell_unseen_steps(self) -> None:
+        """Says so when an optimizer has made steps that no hook was called for: those of a compiled function."""
+        for entry in self._entries:
+            optimizer = entry.ref()
+            state: Any = next(iter(optimizer.state.values()), {}) if optimizer is not None else {}
+            count = state.get("step") if isinstance(state, dict) else None
+            if isinstance(count, torch.Tensor):
+                count = count.item() if count.is_cpu and count.numel() == 1 else None
+            if isinstance(count, (int, float)) and count > (seen := entry.steps + entry.start):
+                self.unseen(
+                    "steps", f"{count - seen:g} steps of an optimizer were made out of sight, in a compiled function."
+                )
+                return
+        if not self._entries and "torch._dynamo" in sys.modules and torch._dynamo.utils.counters["stats"]:
+            self.unseen("steps", "The script compiles functions, and no step was seen: the whole step is compiled.")
+
+    # -- loops without an optimizer --------------------------------------------------------------------------------
+
+    def step_by_hand(self, updates: Any) -> Entry | None:
+        """What stands in for an optimizer has stepped: no hook tells of it. None when it is not known."""
+        entry = self._entries.entry_of(updates)
+        if entry is not None:
+            entry.steps += 1
+            self.optimizer_steps += 1
+            self._tell(self._on_after, updates, entry.owned)
+            self._stepped.add(entry.key)
+            self._end_round()
+        return entry
+
+    def _forget(self, updates: Any) -> None:
+        """An optimizer steps after all: it is the first."""
+        entry = self._entries.entry_of(updates)
+        if entry is not None:
+            self._entries.drop(entry)
+            self._expected.discard(entry.key)
+
+
+def _nothing() -> None:
+    """Stands for a reference to what is no longer there."""
+
+
+def _is_skipped(optimizer: Any) -> bool:
+    """True when a scaler has found that this fused optimizer's gradients are not finite: it will change nothing."""
+    found = getattr(optimizer, "found_inf", None)
+    return isinstance(found, torch.Tensor) and found.is_cpu and float(found) > 0.0

@@ -1,0 +1,267 @@
+"""Looks at the graph of the loss on the first steps, and when the model changes: what is in it, and what is not."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from typing import Any
+
+import torch
+
+from ..rules.engine.records import Json
+from . import nodes
+from .loss import first_function, unscaled
+from .parameters import is_real
+from .probe import Pass, Probe
+from .sight import Sight, Survey
+from .terms import terms_of
+from .walk import broadcast, consecutive, signature, tail, walk, weight_of
+
+FIRST = 3
+"""First steps whose losses are all walked: later ones are when they look different."""
+_MAX_WALKS = 32
+_MAX_NAMES = 50
+_MAX_LOSSES = 8
+_HIDDEN = ("compiledfunction", "differentiablegraph")
+_HIDDEN_REASON = "The model is compiled: what its last operations are, ahead of the loss, is not seen."
+
+
+class Graph(Probe):
+    """What the loss reaches, and who owns it. Said at the end of a step, and again when it has changed.
+
+    Fact `graph`; each list of names has at most 50, and `n_...` is their whole number::
+
+        reached       number of parameters that some loss so far reaches
+        unreached     trainable parameters, owned by an optimizer, that no loss so far has reached
+        unowned       parameters that a loss reaches and no optimizer owns; `[8, 3]` is the shape of a nameless one
+        idle          trainable parameters of the same models that no loss reaches and no optimizer owns
+        shared        parameters that two optimizers own, which step in turn
+        stale         parameters an optimizer owns that are no longer in any model in sight, and that no loss reaches:
+                      the model was made anew, or a part of it replaced, behind the optimizer's back
+        cut           None; `leaf`: the loss is a new leaf, made with `requires_grad=True`; `all`: a loss hangs on no
+                      parameter; `part`: it reaches some parameters, and others, trainable and owned, no loss does
+        tails         for each kind of loss: {"loss": function, "ops": operations from the loss function to the last
+                      layer, views left out, "layer": name of that layer's weight or None}
+        linear_pairs  [{"first": name, "second": name, "kind": "linear" or "convolution", "widths": [in, between,
+                      out]}]: two layers with no activation between them
+        broadcast     [{"function", "outputs": shape, "targets": shape or None, "result": shape}]: what was repeated
+                      to fit the other
+
+    A loss without a graph raises in `backward`: see the event `loss_detached` of `losses.Losses`.
+    """
+
+    name = "graph"
+
+    def __init__(self, training: Any) -> None:
+        super().__init__(training)
+        self._reached: dict[int, weakref.ref[torch.Tensor]] = {}
+        self._sight = Sight()
+        self._stepped: dict[int, tuple[int, int]] = {}
+        """First and last step that was looked at closely, of each optimizer."""
+        self._under_way: list[int] = []
+        self._signatures: set[tuple[str, ...]] = set()
+        self._walks = 0
+        self._looks = 0
+        self._looks_new = False
+        self._trained: int | None = None
+        self._is_opaque = False
+        self._is_off = False
+        self._is_new = False
+        self._has_leaf = False
+        self._reaches_none = False
+        self._losses: dict[str, Json] = {}
+        self._pairs: dict[str, Json] = {}
+        self._broadcasts: dict[str, Json] = {}
+
+    # -- what is seen ----------------------------------------------------------------------------------------------
+
+    def root_forward(self, call: Pass) -> None:
+        if isinstance(call.module, torch.nn.Module):
+            self._sight.note(call.module)
+
+    def adopted(self) -> None:
+        self._is_new = True
+
+    def before_step(self, optimizer: Any, owned: Any) -> None:
+        # An optimizer that steps inside of another's step (SAM, Lookahead) is a part of it, and shares its parameters.
+        if not self._under_way:
+            step = self.training.step
+            self._stepped[owned.number] = (self._stepped.get(owned.number, (step, step))[0], step)
+        self._under_way.append(owned.number)
+
+    def after_step(self, optimizer: Any, owned: Any) -> None:
+        if self._under_way:
+            self._under_way.pop()
+
+    def begin_close(self) -> None:
+        self._under_way.clear()  # left over when a step raised
+
+    def backward(self, tensor: torch.Tensor, loss: torch.Tensor) -> None:
+        root = tensor.grad_fn if loss is tensor else unscaled(tensor)
+        if root is None:
+            if tensor.requires_grad:
+                self._has_leaf = self._is_new = True
+            return
+        if self._is_off or not nodes.is_apart():
+            return
+        with torch.no_grad(), torch._C.DisableTorchFunction():
+            if self._is_worth_it(root):
+                self._walks += 1
+                self._walk(root)
+
+    def end_close(self) -> None:
+        if self._is_new and not self._is_off:
+            self._is_new = False
+            with torch.no_grad(), torch._C.DisableTorchFunction():
+                self._tell()
+
+    def finish(self) -> None:
+        self.end_close()
+
+    # -- the walk --------------------------------------------------------------------------------------------------
+
+    def _is_worth_it(self, root: Any) -> bool:
+        """Every loss of the first steps, then one that looks different, or hangs on parameters that are."""
+        self._looks += 1
+        thawed = self._thawed()
+        if thawed != self._trained:
+            if self._trained is not None:
+                self._signatures.clear()
+            self._trained = thawed
+        now = signature(root)
+        self._looks_new = now not in self._signatures
+        if self._looks_new and len(self._signatures) < 4 * _MAX_WALKS:
+            self._signatures.add(now)
+        # A graph that never looks the same twice is looked at ever more rarely.
+        is_rare = self._walks >= _MAX_WALKS and self._looks & (self._looks - 1)
+        return self.training.step < FIRST or (self._looks_new and not is_rare)
+
+    def _thawed(self) -> int | None:
+        """A number for which of the optimizers' parameters are trained; None before there is one."""
+        groups = [group for optimizer in self.training.optimizers for group in optimizer.param_groups]
+        return hash(tuple([p.requires_grad for group in groups for p in group["params"]])) if groups else None
+
+    def _walk(self, root: Any) -> None:
+        found = walk(root)
+        if not found.is_whole:
+            self._is_off = True
+            self.training.unseen("graph", "The graph of the loss has more operations than are walked (20,000).")
+            return
+        if any(_is_sharded(leaf) for leaf in found.leaves):
+            self._is_off = True
+            self.training.unseen("graph", "Parameters are sharded: those in the graph are not those of the optimizer.")
+            return
+        if not all(is_real(leaf) for leaf in found.leaves):
+            return
+        self._is_opaque = self._is_opaque or found.is_opaque
+        before = len(self._reached)
+        for leaf in found.leaves:
+            if id(leaf) not in self._reached or self._reached[id(leaf)]() is not leaf:
+                self._reached[id(leaf)] = weakref.ref(leaf)
+        self._reaches_none = not any(isinstance(leaf, torch.nn.Parameter) for leaf in found.leaves)
+        is_larger = len(self._reached) != before
+        if self._looks_new or is_larger:
+            self._is_new = True
+            self._sight.look(sys._getframe())
+            self._describe(root, found.linear)
+
+    def _describe(self, root: Any, linear: list[Any]) -> None:
+        function = first_function(terms_of(root))
+        names = self._names(self._sight.survey())
+
+        def name(weight: torch.Tensor | None) -> str | None:
+            return None if weight is None else names.get(id(weight)) or str(list(weight.shape))
+
+        if function is not None and function.behind is not None:
+            ops, layer = tail(function.behind)
+            if layer is None and ops and ops[-1] in _HIDDEN:
+                self.training.unseen("loss tail", _HIDDEN_REASON)
+            one: Json = {
+                "loss": function.function, "ops": list(ops), "layer": name(weight_of(layer)) if layer else None
+            }  # fmt: skip
+            if len(self._losses) < _MAX_LOSSES:
+                self._losses.setdefault(str(one), one)
+            repeated = broadcast(function, root)
+            if repeated is not None and len(self._broadcasts) < _MAX_LOSSES:
+                self._broadcasts.setdefault(str((repeated["function"], len(repeated["result"]))), repeated)
+        for first, second, kind in consecutive(linear):
+            pair = f"{name(first)} {name(second)}"
+            if pair not in self._pairs and len(self._pairs) < _MAX_NAMES:
+                widths: list[Json] = [*_widths(first)[:1], *_widths(second)]
+                self._pairs[pair] = {"first": name(first), "second": name(second), "kind": kind, "widths": widths}
+
+    # -- the fact --------------------------------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        reached = {key: leaf for key, ref in self._reached.items() if (leaf := ref()) is not None}
+        optimizers = [*self.training.optimizers, *self._sight.optimizers]
+        held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+        survey = self._sight.survey(reached.keys() - held)
+        names = self._names(survey)
+        mine = {id(p): (name, p) for owned in self.training.owned for name, p in owned.items() if id(p) in held}
+        unreached = {key for key, (_, p) in mine.items() if key not in reached and p.requires_grad and self._is_sure(p)}
+        in_models = survey.parameters()
+        # Models that are not in sight tell nothing of what belongs to one.
+        stale = unreached - in_models if in_models & reached.keys() else set()
+        unowned = [
+            names.get(key) or str(list(leaf.shape))
+            for key, leaf in reached.items()
+            if held and key not in held and isinstance(leaf, torch.nn.Parameter)
+        ]
+        lists: dict[str, list[str]] = {
+            "unreached": [mine[key][0] for key in mine if key in unreached - stale],
+            "unowned": unowned,
+            "idle": survey.others(reached.keys() | held) if held else [],
+            "shared": self._shared(),
+            "stale": [mine[key][0] for key in mine if key in stale],
+        }
+        fact: dict[str, Json] = {"reached": sum(1 for key in reached if key in names or key in held)}
+        for key, found in lists.items():
+            fact[key] = list[Json](found[:_MAX_NAMES])
+            fact[f"n_{key}"] = len(found)
+        fact["cut"] = self._cut(reached.keys() & held, bool(unreached))
+        fact["tails"] = list(self._losses.values())
+        fact["linear_pairs"] = list(self._pairs.values())
+        fact["broadcast"] = list(self._broadcasts.values())
+        if self._walks or self._has_leaf:
+            self.training.fact("graph", fact)
+
+    def _cut(self, reached: Any, has_unreached: bool) -> str | None:
+        if self._has_leaf:
+            return "leaf"
+        if self._reaches_none and not reached:
+            return "all"
+        return "part" if has_unreached else None
+
+    def _is_sure(self, parameter: torch.Tensor) -> bool:
+        """A parameter that has a gradient was reached where we cannot see, inside of a checkpoint, say."""
+        return not (self._is_opaque and parameter.grad is not None)
+
+    def _shared(self) -> list[str]:
+        """Names of what two optimizers own, each of which has stepped since the other did first: no two phases."""
+        found: dict[int, tuple[str, tuple[int, int]]] = {}
+        shared: dict[int, str] = {}
+        for owned in self.training.owned:
+            span = self._stepped.get(owned.number)
+            if span is not None:
+                for name, parameter in owned.items():
+                    _, other = found.setdefault(id(parameter), (name, span))
+                    if other is not span and other[0] <= span[1] and span[0] <= other[1]:
+                        shared[id(parameter)] = name
+        return list(shared.values())
+
+    def _names(self, survey: Survey) -> dict[int, str]:
+        """Names of parameters by `id`: as the optimizer's are called, else as their model calls them."""
+        found = survey.names()
+        for owned in self.training.owned:
+            found.update({id(p): name for name, p in owned.items()})
+        return found
+
+
+def _is_sharded(leaf: torch.Tensor) -> bool:
+    return type(leaf).__name__ in ("FlatParameter", "DTensor") or type(leaf).__module__.startswith("torch.distributed")
+
+
+def _widths(weight: torch.Tensor) -> list[int]:
+    """[in, out] of a linear layer or convolution."""
+    return [int(weight.shape[1]), int(weight.shape[0])] if weight.dim() > 1 else [int(weight.shape[0])]

@@ -1,0 +1,118 @@
+"""Reads the terms of a loss that is a sum, on closely watched steps."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+
+from ..rules.engine.records import Json
+from ..rules.engine.signals import LOSS_TERM
+from . import nodes
+from .loss import function_of, unscaled
+from .probe import Probe
+from .terms import Term, scalars_in, terms_of
+
+_MAX_TERMS = 20
+
+
+class LossTerms(Probe):
+    """The terms of a loss that is a sum, on closely watched steps: fact `loss_terms` and readings `loss/term`.
+
+    The fact is a list of ``{"name": ..., "function": ..., "factor": ..., "count": ...}``, at most 20, of all losses
+    that are sums. `name` is the user's variable, if the term is one, else its function; `function` is `unknown` where
+    it is not recognised and `sum` where a variable holds several; `factor` is what the term is multiplied with;
+    `count` is there for unnamed terms of one function, which are told as one. Factor and count are None where they
+    are on a device, or change from step to step.
+
+    A value is read where it is at hand: a variable of the user's, a result that its node saved, or, when all others
+    are, what is left of the loss.
+    """
+
+    name = "loss-terms"
+
+    def __init__(self, training: Any) -> None:
+        super().__init__(training)
+        self._known: dict[str, dict[str, Json]] = {}
+
+    def backward(self, tensor: torch.Tensor, loss: torch.Tensor) -> None:
+        root = tensor.grad_fn if loss is tensor else unscaled(tensor)
+        if root is None or not nodes.is_apart():
+            return
+        with torch.no_grad(), torch._C.DisableTorchFunction():
+            if len(terms_of(root)) < 2:
+                return
+            found = terms_of(root, scalars_in(sys._getframe()))
+            if len(found) < 2:
+                found = terms_of(root)
+            self._tell(found, loss)
+
+    def _tell(self, found: list[Term], loss: torch.Tensor) -> None:
+        groups: dict[str, list[Term]] = {}
+        functions: dict[str, str] = {}
+        for term in found:
+            function = self._function(term)
+            name = term.variable.name if term.variable is not None else function
+            while name in functions and (functions[name] != function or term.variable is not None):
+                name += "'"
+            functions[name] = function
+            groups.setdefault(name, []).append(term)
+        values: dict[str, float | torch.Tensor | None] = {}
+        for name, terms in list(groups.items())[:_MAX_TERMS]:
+            self._describe(name, functions[name], terms)
+            values[name] = _total([_value(term) for term in terms])
+        self.training.fact("loss_terms", [dict(one) for one in self._known.values()])
+        missing = [name for name, value in values.items() if value is None]
+        if len(missing) == 1 and len(groups) == len(values):
+            known = _total([value for value in values.values() if value is not None])
+            values[missing[0]] = (loss.item() if loss.is_cpu else loss.detach().reshape(())) - known
+        for name, value in values.items():
+            if value is not None:
+                self.training.measure(LOSS_TERM, name, value)
+
+    def _describe(self, name: str, function: str, terms: list[Term]) -> None:
+        first = terms[0]
+        now: dict[str, Json] = {"name": name, "function": function, "factor": None}
+        if first.coefficient is None and all(term.factor == first.factor for term in terms):
+            now["factor"] = first.factor
+        if len(terms) > 1:
+            now["count"] = len(terms)
+        before = self._known.get(name, now)
+        if len(self._known) < _MAX_TERMS or name in self._known:
+            # What has changed once is not told again: a fact at every step would tell nothing more.
+            self._known[name] = {key: now.get(key) if before.get(key) == now.get(key) else None for key in before | now}
+
+    def _function(self, term: Term) -> str:
+        parts = terms_of(term.node)
+        known = {f.function for part in parts if (f := function_of(part)) is not None}
+        if len(known) == 1 and len(parts) == 1:
+            return known.pop()
+        return "unknown" if len(parts) == 1 else "sum"
+
+
+def _value(term: Term) -> float | torch.Tensor | None:
+    """The value of a term, with its factor; None when it is not at hand."""
+    if term.factor is None:
+        return None
+    if term.variable is not None:
+        value: Any = term.variable.tensor.detach()
+        value = value.item() if value.is_cpu else value.reshape(())
+    else:
+        value = nodes.number(term.node, "result")
+        if value is None and nodes.kind(term.node) == "Mul":  # of two parts with a gradient each: both are saved
+            sides = [nodes.number(term.node, "self"), nodes.number(term.node, "other")]
+            value = None if None in sides else sides[0] * sides[1]  # type: ignore[operator]
+    if value is None:
+        return None
+    scaled: float | torch.Tensor = value * term.factor
+    return scaled if term.coefficient is None else term.coefficient * scaled
+
+
+def _total(values: list[float | torch.Tensor | None]) -> Any:
+    total: Any = 0.0
+    for value in values:
+        if value is None:
+            return None
+        total = total + value
+    return total

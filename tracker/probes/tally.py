@@ -1,0 +1,199 @@
+"""Adds up what a model got right: loss, hits, errors and predictions of one set of data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from .criterion import BINARY, Criterion
+
+MAX_CLASSES = 100
+"""Classes, or yes-or-no questions, that are counted one by one."""
+
+CHUNK = 1 << 16
+"""Elements of small outputs that are kept to be judged together: a call for each batch would cost more than most."""
+
+MOST_ELEMENTS = 1 << 22
+"""Elements of an output that are judged; of a larger one, rows spread evenly over it."""
+
+
+class Score(NamedTuple):
+    """What is known of one set of data; numbers that cannot be told are NaN."""
+
+    samples: int
+    loss: float
+    accuracy: float
+    error: float
+    """Root mean squared difference."""
+    labels: list[float]
+    """How often each class was the right one."""
+    hits: list[float]
+    predicted: list[float]
+
+
+class Tally:
+    """Sums over batches. They stay on the device the outputs are on, until `ask` sends them home."""
+
+    def __init__(self, criterion: Criterion, with_loss: bool = True) -> None:
+        self.samples = 0
+        self.criterion = criterion
+        self._with_loss = with_loss
+        self._waiting: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+        self._elements = 0
+        self._sums: torch.Tensor | None = None
+        self._counts: torch.Tensor | None = None
+
+    def add(self, outputs: torch.Tensor, targets: torch.Tensor, size: int) -> None:
+        """Takes one batch of `size` samples, as `Criterion.prepare` gives it; raises nothing for strange values."""
+        self.samples += size
+        if outputs.numel() <= CHUNK // 4:
+            # Copies: the script may write to its own.
+            self._waiting.append((size, outputs.clone(), targets.clone()))
+            self._elements += outputs.numel()
+            if self._elements >= CHUNK:
+                self._judge_waiting()
+        else:
+            self._judge([size], *_thinned(outputs, targets))
+
+    def ask(self) -> Answer | None:
+        """Everything so far, on its way home; None when there is nothing."""
+        self._judge_waiting()
+        if self._sums is None or self._counts is None:
+            return None
+        return Answer(self.samples, self.criterion, torch.cat([self._sums, self._counts.reshape(-1).to(self._sums)]))
+
+    def _judge_waiting(self) -> None:
+        waiting, self._waiting, self._elements = self._waiting, [], 0
+        groups: dict[tuple[Any, ...], list[tuple[int, torch.Tensor, torch.Tensor]]] = {}
+        for batch in waiting:
+            _, outputs, targets = batch
+            key = (outputs.device, outputs.shape[1:], targets.shape[1:], targets.dtype)
+            groups.setdefault(key, []).append(batch)
+        for batches in groups.values():
+            if len(batches) == 1 or self._can_join(batches):
+                outputs = torch.cat([outputs for _, outputs, _ in batches])
+                self._judge(
+                    [size for size, _, _ in batches], outputs, torch.cat([targets for _, _, targets in batches])
+                )
+            else:
+                for size, outputs, targets in batches:
+                    self._judge([size], outputs, targets)
+
+    def _can_join(self, batches: list[tuple[int, torch.Tensor, torch.Tensor]]) -> bool:
+        """Whether the loss of the batches together is the mean of theirs."""
+        if not self.criterion.is_plain or not self._with_loss:
+            return not self._with_loss
+        rows = {len(outputs) / size for size, outputs, _ in batches}
+        if len(rows) > 1:
+            return False
+        if not self.criterion.is_classifying or batches[0][2].is_floating_point():
+            return True
+        return batches[0][2].is_cpu and not any(bool((t == self.criterion.ignored).any()) for _, _, t in batches)
+
+    def _judge(self, sizes: Sequence[int], outputs: torch.Tensor, targets: torch.Tensor) -> None:
+        wide = torch.float32 if outputs.device.type == "mps" else torch.float64
+        criterion = self.criterion
+        zero = torch.zeros((), dtype=wide, device=outputs.device)
+        loss = weight = zero
+        if self._with_loss:
+            weight = zero + float(1 if criterion.reduction == "sum" else sum(sizes))
+            loss = criterion.loss(outputs, targets).to(wide) * weight
+        right = judged = square = n = zero
+        counts = torch.zeros((3, 0), dtype=wide, device=outputs.device)
+        if criterion.is_classifying or criterion.function in BINARY:
+            right, judged, counts = _classes(criterion, outputs, targets, wide)
+        else:
+            square = (outputs - targets).to(wide).square().sum()
+            n = zero + outputs.numel()
+        sums = torch.stack([loss, weight, right.to(wide), judged.to(wide), square, n])
+        if self._sums is None or self._counts is None or self._sums.device != sums.device:
+            self._sums, self._counts = sums, counts
+        else:
+            self._sums = self._sums + sums
+            self._counts = self._counts + counts
+
+
+class Answer:
+    """Sums on their way home from a device; on the CPU they are there."""
+
+    def __init__(self, samples: int, criterion: Criterion, sums: torch.Tensor) -> None:
+        self._samples = samples
+        self.criterion = criterion
+        self._event: torch.cuda.Event | None = None
+        self._sums = sums
+        if sums.is_cuda:
+            self._sums = torch.empty(sums.shape, dtype=sums.dtype, pin_memory=True)
+            with torch.cuda.device(sums.device):
+                self._sums.copy_(sums, non_blocking=True)
+                self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                self._event.record()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether reading it would not wait."""
+        return self._event is None or bool(self._event.query())  # type: ignore[no-untyped-call]
+
+    def read(self) -> Score:
+        """The score; waits for the device."""
+        if self._event is not None:
+            self._event.synchronize()
+        loss, weight, right, judged, square, n, *counts = self._sums.tolist()
+        third = len(counts) // 3
+        return Score(
+            self._samples,
+            loss / weight if weight else math.nan,
+            right / judged if judged else math.nan,
+            math.sqrt(square / n) if n and square >= 0 else math.nan,
+            counts[:third], counts[third : 2 * third], counts[2 * third :],
+        )  # fmt: skip
+
+
+def _classes(
+    criterion: Criterion, outputs: torch.Tensor, targets: torch.Tensor, wide: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """How many are right, of how many, and (3, classes): how often each was the label, a hit, and predicted."""
+    if criterion.is_classifying:
+        n = criterion.n_classes or outputs.shape[-1]
+        labels = targets.argmax(-1) if targets.is_floating_point() else targets
+        predicted = outputs.argmax(-1)
+        inside = (labels >= 0) & (labels < n) & (labels != criterion.ignored)
+    elif outputs.shape[-1] == 1 or criterion.n_classes == 2:
+        n = 2
+        labels = (targets >= 0.5).long().reshape(-1)
+        predicted = (outputs > criterion.threshold()).long().reshape(-1)
+        inside = torch.ones_like(labels, dtype=torch.bool)
+    else:
+        return _questions(criterion, outputs, targets, wide)
+    hits = (labels == predicted) & inside
+    right, judged = hits.sum(), inside.sum()
+    if n > MAX_CLASSES:
+        return right, judged, torch.zeros((3, 0), dtype=wide, device=outputs.device)
+    return right, judged, torch.stack([_count(v, m, n, wide) for v, m in
+                                       ((labels, inside), (labels, hits), (predicted, inside))])  # fmt: skip
+
+
+def _questions(
+    criterion: Criterion, outputs: torch.Tensor, targets: torch.Tensor, wide: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The same for yes-or-no questions, one a column; how many are right would say little, as most answers are no."""
+    none = torch.zeros((), dtype=wide, device=outputs.device)
+    if outputs.shape[-1] > MAX_CLASSES:
+        return none, none, torch.zeros((3, 0), dtype=wide, device=outputs.device)
+    wanted, said = targets >= 0.5, outputs > criterion.threshold()
+    return none, none, torch.stack([wanted.sum(0), (wanted & said).sum(0), said.sum(0)]).to(wide)
+
+
+def _count(values: torch.Tensor, inside: torch.Tensor, n: int, wide: torch.dtype) -> torch.Tensor:
+    """How often each of the `n` classes is there. (`bincount` on a device would wait, and is not deterministic.)"""
+    if values.is_cpu:
+        return torch.bincount(values[inside], minlength=n).to(wide)
+    ordered = torch.where(inside, values, n).sort().values
+    return torch.searchsorted(ordered, torch.arange(n + 1, device=values.device)).diff().to(wide)
+
+
+def _thinned(outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    step = -(-outputs.numel() // MOST_ELEMENTS)
+    return (outputs, targets) if step == 1 or outputs.dim() == 0 else (outputs[::step], targets[::step])

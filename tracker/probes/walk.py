@@ -1,0 +1,215 @@
+"""Walks the graph behind a loss: which leaves it reaches, and what lies between the last layer and the loss."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+
+from . import nodes
+from .loss import LossNode
+from .nodes import LAYERS, LINEAR, SHAPES, below, inputs, kind
+
+MAX_NODES = 20_000
+"""Nodes walked at most: a few milliseconds. A model of a thousand layers has five thousand."""
+_MAX_TAIL = 16
+_MAX_PAIRS = 50
+_TRANSPARENT = SHAPES | {"NativeDropout", "FeatureDropout", "AlphaDropout"}
+
+_ACTIVATIONS = {
+    "LogSoftmax": "log_softmax", "LogSigmoid": "log_sigmoid", "Hardtanh": "hardtanh", "LeakyRelu": "leaky_relu",
+    "PreluKernel": "prelu", "RreluWithNoise": "rrelu", "NativeBatchNorm": "batch_norm", "CudnnBatchNorm": "batch_norm",
+    "BatchNorm": "batch_norm", "MiopenBatchNorm": "batch_norm", "NativeLayerNorm": "layer_norm",
+    "NativeGroupNorm": "group_norm", "FusedRmsNorm": "rms_norm", "AdaptiveAvgPool2D": "avg_pool", "Threshold": "relu",
+}  # fmt: skip
+
+
+class Walk(NamedTuple):
+    """What was found behind a loss."""
+
+    leaves: list[torch.Tensor]
+    """Tensors whose gradient this backward adds to."""
+    linear: list[Any]
+    """Nodes of linear layers."""
+    is_opaque: bool
+    """Whether there are functions written in Python: a parameter that is used inside of one may not be in sight."""
+    is_whole: bool
+    """False when there are more nodes than may be walked."""
+
+
+def walk(root: Any, limit: int = MAX_NODES) -> Walk:
+    """Everything that `root` hangs on, each node once. Names are read, and no saved tensor."""
+    seen, stack = {root}, [root]
+    leaves: list[torch.Tensor] = []
+    linear: list[Any] = []
+    in_sight: set[type] = set()
+    is_opaque = False
+    while stack:
+        node = stack.pop()
+        what = kind(node)
+        if what == "AccumulateGrad":
+            leaves.append(node.variable)
+            continue
+        if what in LINEAR:
+            linear.append(node)
+        elif type(node) not in in_sight:
+            is_opaque = is_opaque or nodes.is_opaque(node)
+            in_sight.add(type(node))
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                stack.append(following)
+        if len(seen) > limit:
+            return Walk(leaves, linear, is_opaque, False)
+    return Walk(leaves, linear, is_opaque, True)
+
+
+def signature(root: Any, limit: int = 24) -> tuple[str, ...]:
+    """The first operations behind a loss, breadth first: another model, loss or branch has others, mostly."""
+    queue = [root]
+    found: list[str] = []
+    while queue and len(found) < limit:
+        node = queue.pop(0)
+        found.append(kind(node))
+        queue += [following for following in inputs(node) if following is not None]
+    return tuple(found)
+
+
+def tail(node: Any) -> tuple[list[str], Any]:
+    """Operations from the loss function down to the last layer, and the layer's node, None where none is found.
+
+    Views are left out. A sum with, or product with, something constant or learned is passed; at any other fork, and
+    at a function written in Python, the way ends with that operation.
+    """
+    found: list[str] = []
+    for _ in range(4 * _MAX_TAIL):
+        if node is None or kind(node) == "AccumulateGrad" or len(found) >= _MAX_TAIL:
+            break
+        what = kind(node)
+        if what in LAYERS:
+            return found, node
+        branches = [following for following in inputs(node) if following is not None]
+        if what not in SHAPES:
+            found.append(_ACTIVATIONS.get(what, what.lower()))
+            if nodes.is_opaque(node):
+                break
+            if len(branches) > 1 and what not in _ACTIVATIONS:
+                branches = [following for following in branches if kind(below(following)) != "AccumulateGrad"]
+                if len(branches) != 1:
+                    break
+        node = branches[0] if branches else None
+    return found, None
+
+
+def weight_of(layer: Any) -> torch.Tensor | None:
+    """The weight of a linear layer, by its node; None for a product of two things that are computed."""
+    found = inputs(layer)
+    at = below(found[_WEIGHT_AT.get(kind(layer), 1)]) if len(found) > _WEIGHT_AT.get(kind(layer), 1) else None
+    return at.variable if at is not None and kind(at) == "AccumulateGrad" else None
+
+
+_WEIGHT_AT = {"Addmm": 2, "Baddbmm": 2}
+"""Where a layer's weight stands among its inputs; else it is the second, behind what the layer was given."""
+_GIVEN_AT = {"Addmm": 1, "Baddbmm": 1}
+
+
+def consecutive(linear: list[Any]) -> list[tuple[torch.Tensor, torch.Tensor, str]]:
+    """(weight, weight of the next layer, kind) where a linear layer is given nothing but another one's output.
+
+    Views, dropout and a bias may lie between the two: without an activation they are one linear layer.
+    """
+    found = []
+    for node in linear:
+        second = weight_of(node)
+        if second is None:
+            continue
+        before = _linear_below(inputs(node)[_GIVEN_AT.get(kind(node), 0)])
+        first = weight_of(before) if before is not None and kind(before) == kind(node) else None
+        if first is None and before is not None and {kind(before), kind(node)} <= LINEAR - {"Convolution"}:
+            first = weight_of(before)
+        if first is not None:
+            found.append((first, second, "convolution" if kind(node) == "Convolution" else "linear"))
+            if len(found) >= _MAX_PAIRS:
+                break
+    return found
+
+
+def _linear_below(node: Any) -> Any:
+    for _ in range(16):
+        if node is None:
+            return None
+        what = kind(node)
+        if what in LINEAR:
+            return node
+        branches = [following for following in inputs(node) if following is not None]
+        if what == "Add":  # of a bias
+            branches = [following for following in branches if kind(below(following)) != "AccumulateGrad"]
+        elif what == "Mul":
+            if not _is_dropout(node):
+                return None
+        elif what not in _TRANSPARENT:
+            return None
+        if len(branches) != 1:
+            return None
+        node = branches[0]
+    return None
+
+
+def _is_dropout(node: Any) -> bool:
+    """True for a product with a mask that needs no gradient: dropout on the CPU, or a fixed scale."""
+    return len([following for following in inputs(node) if following is not None]) == 1
+
+
+def broadcast(function: LossNode | None, root: Any) -> dict[str, Any] | None:
+    """Where outputs, or targets, were repeated to fit the other: (N, 1) against (N,) makes N x N differences.
+
+    Shapes of both as they were, None where it is not known, and of the result. None when nothing was repeated.
+    """
+    if function is None or function.behind is None:
+        return None
+    targets, behind = function.targets, function.behind
+    given = nodes.shape(behind)
+    if kind(behind) == "Expand":  # as the functions of torch do it ahead
+        expanded, given = given, nodes.shape(next(iter(inputs(behind)), None)) if inputs(behind)[0] else None
+        if expanded is None or given is None or expanded == given:
+            return None
+        return {"outputs": given, "targets": _unexpanded(targets), "result": expanded, "function": function.function}
+    if targets is not None and function.function in _PAIRED:
+        original = _unexpanded(targets)
+        if original is not None and original != [int(n) for n in targets.shape]:
+            shape = [int(n) for n in targets.shape]
+            return {"outputs": given, "targets": original, "result": shape, "function": function.function}
+    if function.function in _SUBTRACTING and targets is None:
+        difference = _difference(root)
+        result = nodes.shape(difference) if difference is not None else None
+        if result is not None and given is not None and result != given:
+            return {"outputs": given, "targets": None, "result": result, "function": function.function}
+    return None
+
+
+_PAIRED = frozenset({"mse_loss", "smooth_l1_loss", "huber_loss", "l1_loss"})
+_SUBTRACTING = frozenset({"mse_loss", "l1_loss"})
+
+
+def _unexpanded(tensor: torch.Tensor | None) -> list[int] | None:
+    """Shape of a tensor before it was expanded: a dimension that takes no step in memory was 1, or was not there."""
+    if tensor is None:
+        return None
+    sizes = [
+        1 if stride == 0 and size > 1 else int(size) for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+    ]
+    strides = list(tensor.stride())
+    while sizes and sizes[0] == 1 and strides[0] == 0:
+        del sizes[0], strides[0]
+    return sizes
+
+
+def _difference(root: Any) -> Any:
+    """The subtraction in a loss written by hand: one path leads to it."""
+    node = root
+    for _ in range(16):
+        if node is None or kind(node) == "Sub":
+            return node
+        following = {id(one): one for one in inputs(node) if one is not None}
+        node = next(iter(following.values())) if len(following) == 1 else None
+    return None
