@@ -38,7 +38,8 @@ check: lint types test ## what a change must pass
 accuracy: $(READY) ## false alarms and recall of the rules, on real trainings
 	$(BIN)/python -m tests.benchmarks.accuracy --seeds 10 --into rules/accuracy.json
 
-bench: $(READY) ## what observing costs
+bench: $(READY) ## what observing costs, beside wandb, TensorBoard and anomaly mode
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m tests.benchmarks.overhead
 
 docs: $(READY) ## rewrite the catalogue of rules, rules/README.md

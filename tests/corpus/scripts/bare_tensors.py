@@ -1,4 +1,3 @@
-# -*- coding: utf-8 -*-
 # No module, no optimizer: a two-layer network by hand, all of it at the top level of the script.
 import torch
 from fingerprint import leave

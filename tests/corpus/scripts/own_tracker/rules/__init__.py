@@ -1,0 +1,5 @@
+"""Rules of a game, nothing else."""
+
+from .board import legal
+
+__all__ = ["legal"]

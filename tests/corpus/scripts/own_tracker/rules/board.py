@@ -1,0 +1,2 @@
+def legal(row):
+    return row["loss"] == row["loss"]

@@ -1,0 +1,1 @@
+"""A training that is started with `python -m package.train`."""
