@@ -103,6 +103,8 @@ def prepare(options: Mapping[str, Any], command: Sequence[str], environment: Map
     others = [entry for entry in before.split(os.pathsep) if entry != ours] if before else []
     base |= {"PYTHONPATH": os.pathsep.join([ours, *others]), VARIABLE: str(folder)}
     base.pop("TRACKER_SIDECAR", None)
+    if options.get("quiet"):
+        base["TRACKER_QUIET"] = "1"  # for what is said before the plan is read
     return Launch(folder, base, plan)
 
 

@@ -374,31 +374,133 @@ def test_what_is_read_on_change_is_read_again_when_another_model_is_trained():
     assert [(event.data["first_step"], event.data["last_step"]) for event in events(run, "epoch")] == [(0, 2), (3, 4)]
 
 
-def closure_steps(optimizer, model, rounds, outside=0):
-    """Steps with a closure that does everything, as Lightning makes them; norms, updates and losses of each step."""
+def norms_in(model):
+    """Norms of the gradients, and copies of the weights, by name."""
+    gradients = {name: p.grad.double().norm().item() for name, p in model.named_parameters() if p.grad is not None}
+    return gradients, {name: p.detach().double() for name, p in model.named_parameters()}
+
+
+def check_steps(run, model, gradients, weights):
+    """What was read of each step is what stands in `gradients`; `weights` are those ahead of each step, and the last."""
+    for name, _ in model.named_parameters():
+        expected = [found[name] for found in gradients]
+        assert readings(run, "grad_norm", name) == list(enumerate(pytest.approx(one, rel=1e-4) for one in expected))
+        pairs = zip(weights, weights[1:], strict=False)
+        moved = [((b[name] - a[name]).norm() / a[name].norm()).item() for a, b in pairs]
+        assert readings(run, "update_ratio", name) == list(enumerate(pytest.approx(one, rel=1e-2) for one in moved))
+        assert len(expected) == len(moved) > 1
+
+
+@pytest.mark.parametrize("micro_batches", [1, 3])
+def test_a_closure_that_does_all_of_the_step_is_read_behind_its_backward(micro_batches):
+    model, (x, y) = mlp(), data()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    gradients, weights = [], [norms_in(model)[1]]
+
+    def micro(number):
+        if not number:
+            optimizer.zero_grad()
+        loss = functional.cross_entropy(model(x[number::3]), y[number::3])
+        loss.backward()
+        return loss
+
+    with tracked() as run:
+        for _ in range(4):
+            for number in range(micro_batches - 1):  # those of all but the last are outside, as Lightning does it
+                micro(number)
+            optimizer.step(lambda: micro(micro_batches - 1))
+            found, after = norms_in(model)
+            gradients.append(found)
+            weights.append(after)
+
+    check_steps(run, model, gradients, weights)
+
+
+def test_lbfgs_is_read_behind_the_first_backward_of_its_closure():
+    model, (x, y) = mlp(), data()
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=4)
+    gradients, weights, found = [], [norms_in(model)[1]], []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model(x), y)
+        loss.backward()
+        found.append(norms_in(model)[0])
+        return loss
+
+    with tracked() as run:
+        for _ in range(3):
+            found.clear()
+            optimizer.step(closure)
+            gradients.append(found[0])
+            weights.append(norms_in(model)[1])
+
+    check_steps(run, model, gradients, weights)
+
+
+def test_gradients_that_no_backward_has_left_are_read():
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    gradients, weights = [], [norms_in(model)[1]]
+    with tracked() as run:
+        for number in range(3):
+            for p in model.parameters():
+                p.grad = torch.full_like(p, 1.0 + number)
+            optimizer.step()
+            found, after = norms_in(model)
+            gradients.append(found)
+            weights.append(after)
+
+    check_steps(run, model, gradients, weights)
+
+
+def test_a_parameter_that_a_closure_gives_no_gradient_has_no_update():
+    model, (x, y) = mlp(), data()
+    unused = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD([*model.parameters(), *unused.parameters()], 0.1)
+
+    def closure():
+        loss = functional.cross_entropy(model(x), y)
+        loss.backward()
+        return loss
+
+    with tracked() as run:
+        for _ in range(2):
+            optimizer.step(closure)
+
+    assert len(subjects(run, "update_ratio")) == 4
+
+
+def test_many_small_parameters_are_read_as_few_are():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = [torch.nn.Linear(6, 6) for _ in range(20)]
+    model = torch.nn.Sequential(*layers, torch.nn.Linear(6, 1500), torch.nn.Linear(1500, 3))
     x, y = data()
-    gradients, ratios = [], []
-    for _ in range(rounds):
-        parts = [*range(outside), None]
-        before = [p.detach().double() for p in model.parameters()]
-        found = []
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    gradients, weights = [], [norms_in(model)[1]]
+    with tracked() as run:
+        for _ in range(3):
+            optimizer.zero_grad()
+            functional.cross_entropy(model(x), y).backward()
+            gradients.append(norms_in(model)[0])
+            optimizer.step()
+            weights.append(norms_in(model)[1])
 
-        def closure(found=found, parts=parts):
-            if parts[0] in (None, 0):
-                optimizer.zero_grad()
-            loss = functional.cross_entropy(model(x), y)
-            loss.backward()
-            del parts[0]
-            found.append([p.grad.double().norm().item() for p in model.parameters()])
-            return loss
+    check_steps(run, model, gradients, weights)
+    whole = math.sqrt(sum(norm**2 for norm in gradients[0].values()))
+    assert readings(run, "grad_norm", "")[0] == (0, pytest.approx(whole, rel=1e-5))
 
-        for _ in range(outside):
-            closure()
-            parts or parts.append(None)
-        if outside:
-            parts[:] = [1] * 99
-        optimizer.step(closure)
-        gradients.append(found[outside])
-        after = [p.detach().double() for p in model.parameters()]
-        ratios.append([((b - a).norm() / a.norm()).item() for a, b in zip(before, after, strict=True)])
-    return gradients, ratios
+
+def test_a_metric_logged_between_backward_and_step_ends_the_epoch_at_that_step():
+    model, (x, y) = mlp(), data()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with tracked() as run:
+        for number in range(9):
+            optimizer.zero_grad()
+            functional.cross_entropy(model(x), y).backward()
+            if number % 3 == 2:
+                run.log(accuracy=0.5)
+            optimizer.step()
+
+    assert [event.data["last_step"] for event in events(run, "epoch")][:2] == [1, 4]

@@ -188,6 +188,8 @@ class Data(Probe):
     def batch(self, iterator: Any, batch: Any) -> None:
         yielded = iterator._num_yielded
         if self._training_on == id(iterator) and not self.training.close and yielded != 1:
+            if self._recent:
+                self._recent, self.drawn, self.current = [], None, None
             self._yielded = yielded
             return
         loader = self._loader(iterator)

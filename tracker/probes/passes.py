@@ -242,7 +242,8 @@ class Passes(Probe):
         state.depth = 1
         state.model = None
         try:
-            self._begin(state, module)
+            with _unheard():
+                self._begin(state, module)
         except Exception as error:
             self.training._fault(self, error)
 
@@ -266,16 +267,18 @@ class Passes(Probe):
                     model.is_stale = True
                 else:
                     began = perf_counter()
-                    for watcher, call in state.calls:
-                        try:
-                            call(model, name, module, args, rest[1])
-                        except Exception as error:
-                            state.calls = tuple(other for other in state.calls if other[0] is not watcher)
-                            self._leave_out(watcher, error)
+                    with _unheard():
+                        for watcher, call in state.calls:
+                            try:
+                                call(model, name, module, args, rest[1])
+                            except Exception as error:
+                                state.calls = tuple(other for other in state.calls if other[0] is not watcher)
+                                self._leave_out(watcher, error)
                     state.spent += perf_counter() - began
             if not state.depth:
                 state.model = None
-                self._end(state, model, module, args, *rest)
+                with _unheard():
+                    self._end(state, model, module, args, *rest)
         except Exception as error:
             state.model = None
             self.training._fault(self, error)
@@ -370,6 +373,8 @@ class Passes(Probe):
         return model
 
 
+_unheard = torch._C.DisableTorchFunction
+"""Neither a mode of the user's nor a class of tensors of theirs hears what we ask of a tensor."""
 _keys = itertools.count(1)
 _all: weakref.WeakSet[Passes] = weakref.WeakSet()
 
