@@ -11,7 +11,7 @@ from .rules.engine import Engine, FindingRecord, Outcome, Phase, Settings, Trace
 from .rules.engine.records import JUDGE, OUTCOME, TRAINING, VERDICT, Event, Json
 
 FREE_SECONDS, SHARE = 1.0, 0.005
-"""Seconds of judging after which epochs are judged only as long as that takes no more than this share of the time.
+"""Seconds of judging after which epochs and steps are judged only while that takes no more than this share of the time.
 
 The first few hundred epochs always are; only then, and where an epoch lasts less than a second, some are passed over.
 The last judgement, of the whole run, sees all of them.
@@ -51,14 +51,19 @@ class Judging:
             self.judge(Phase.STEP, step)
 
     def now_and_then(self, step: int) -> None:
-        """Asks the rules for steps, if the last judgement is long enough ago; called after each step."""
-        if step - self._step >= NOW_AND_THEN and time.perf_counter() - self._at >= SECONDS_BETWEEN:
+        """Asks the rules for steps, if the last judgement is long enough ago; called now and then."""
+        is_time = step - self._step >= NOW_AND_THEN and time.perf_counter() - self._at >= SECONDS_BETWEEN
+        if is_time and self._has_room():
             self.judge(Phase.STEP, step)
 
     def epoch(self, step: int) -> None:
         """An epoch is complete: judges it, unless epochs are so short that judging each would cost too much."""
-        if self._spent <= FREE_SECONDS + SHARE * (time.perf_counter() - self._began):
+        if self._has_room():
             self.judge(Phase.EPOCH, step)
+
+    def _has_room(self) -> bool:
+        """Whether judging has taken no more than its share of the time so far."""
+        return self._spent <= FREE_SECONDS + SHARE * (time.perf_counter() - self._began)
 
     def read_up(self) -> Trace:
         """The past up to the last record of the journal, all of whose judgements have been made."""

@@ -99,28 +99,30 @@ def test_what_the_observer_keeps_does_not_grow_with_the_steps():
     def least(steps):
         # What is kept from one step to the next depends on what the next one is to be looked at for.
         found = []
+        gc.collect()
         for number in range(steps):
             step(model, optimizer, x, y)
-            if number % 10 == 9:
-                gc.collect()
+            if number % 5 == 4:
                 snapshot = tracemalloc.take_snapshot().filter_traces(ours)
                 found.append(sum(one.size for one in snapshot.statistics("filename")))
         return min(found)
 
     with tracked() as run:
+        # Some places are filled only by steps of a rare kind, and those become rarer.
+        for _ in range(400):
+            step(model, optimizer, x, y)
         tracemalloc.start()
         try:
-            # Some places are filled only by steps of a rare kind, and those become rarer.
+            for _ in range(200):
+                step(model, optimizer, x, y)
+            before = least(30)
             for _ in range(600):
                 step(model, optimizer, x, y)
-            before = least(100)
-            for _ in range(800):
-                step(model, optimizer, x, y)
-            after = least(100)
+            after = least(30)
         finally:
             tracemalloc.stop()
 
-    # A list with one entry for each of the 900 steps in between has 7,200 bytes at least.
+    # A list with one entry for each of the 600 steps in between has 4,800 bytes at least.
     assert after - before < 3_000
     assert run._session.guard.off == {}
 

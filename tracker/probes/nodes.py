@@ -88,7 +88,7 @@ def shape(node: Any, index: int = 0) -> list[int] | None:
 
 @cache
 def attribute(prefix: str, name: str) -> str:
-    """The same string each time: CPython's cache of attributes goes by identity, and keeps a name made anew for good."""
+    """The same string each time: CPython caches attributes by the identity of their names, and keeps those names."""
     return prefix + name
 
 

@@ -11,8 +11,8 @@ import contextlib
 import os
 import time
 
-SHARE = 1 / 300
-"""Of a core, in a run that has gone on for a while: a sixth of what the run may cost where a step takes 45 ms."""
+SHARE = 1 / 400
+"""Of a core, in a run that has gone on for a while: a quarter of what a run may cost where a step takes 45 ms."""
 FIRST_SHARE, FIRST_SECONDS = 1 / 20, 20.0
 """The same for the beginning, which somebody watches: one second of a core, of the two that a beginning may cost."""
 SHORTEST, LONGEST = 1.0, 20.0
