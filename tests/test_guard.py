@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import traceback
 from unittest import mock
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from tests.trainings import events, fault_parts, loader, mlp, readings, step, tracked
 from tracker.guard import Guard, clean_traceback
+from tracker.on_import import when_imported
 
 
 def train(run=None):
@@ -130,18 +132,17 @@ def test_ctrl_c_is_no_fault(monkeypatch):
 
 
 def test_our_frames_are_taken_out_of_an_exception_and_of_its_cause():
-    with tracked():
+    try:
         try:
-            try:
-                torch.ones(3, requires_grad=True).sum().backward(torch.ones(2))
-            except RuntimeError as error:
-                raise KeyError("second") from error
-        except KeyError as error:
-            caught = error
+            when_imported("sys", broken)  # called by a frame of ours
+        except RuntimeError as error:
+            raise KeyError("second") from error
+    except KeyError as error:
+        caught = error
     before = files(caught.__cause__)
     clean_traceback(caught)
 
-    assert [name for name in before if "probes/hooks.py" in name]
+    assert [name for name in before if "tracker/on_import.py" in name]
     assert not [name for name in files(caught.__cause__) if "/tracker/" in name]
     assert len(files(caught.__cause__)) == len(before) - 1
     assert files(caught) == [__file__]
@@ -153,3 +154,39 @@ def files(error):
         found.append(at.tb_frame.f_code.co_filename)
         at = at.tb_next
     return found
+
+
+class Broken(torch.utils.data.Dataset):
+    """A data set with a fault."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        raise ValueError("no such sample")
+
+
+@pytest.mark.parametrize("fault", ["in the data", "in backward", "in clipping"])
+def test_a_traceback_that_the_user_prints_in_the_block_has_no_frame_of_ours(fault):
+    def caught():
+        model = torch.nn.Linear(2, 1)
+        try:
+            if fault == "in the data":
+                next(iter(torch.utils.data.DataLoader(Broken())))
+            elif fault == "in backward":
+                loss = model(torch.ones(1, 2)).sum()
+                loss.backward()
+                loss.backward()
+                loss.exp().backward(torch.ones(3))
+            else:
+                model(torch.ones(1, 2)).sum().backward()
+                torch.nn.utils.clip_grad_norm_(model.parameters(), "one")
+        except Exception:
+            return traceback.format_exc()
+
+    bare = caught()
+    with tracked():
+        observed = caught()
+
+    assert "Error" in bare
+    assert observed == bare

@@ -353,6 +353,86 @@ def test_a_value_that_is_no_number_is_an_error_and_leaves_the_rest_readable(tmp_
     assert [r.value for r in read(tmp_path / "j")] == [1.0, 3.0]
 
 
+@pytest.mark.parametrize("n", [0, 1, 127, 128, 129, 1000])
+def test_readings_written_together_are_read_back_one_by_one(tmp_path, n):
+    journal = Journal(tmp_path / "j")
+    values = [math.inf, -0.0, 1e-300, *map(float, range(n))][:n]
+    tags = [journal.tag("grad_norm", str(number)) for number in range(n)]
+    journal.readings(tags, 7, values)
+    journal.reading("loss", "", 8, 1.0)
+    journal.close()
+
+    assert read(tmp_path / "j") == [
+        *(Reading("grad_norm", str(number), 7, value) for number, value in enumerate(values)),
+        Reading("loss", "", 8, 1.0),
+    ]
+
+
+def test_readings_written_together_are_counted_at_the_size_cap(tmp_path):
+    path = tmp_path / "j"
+    journal = Journal(path, cap=2 << 20)
+    tags = [journal.tag("grad_norm", str(number)) for number in range(100)]
+    n = (2 << 20) // RECORD_SIZE // 100
+    for number in range(n):
+        journal.readings(tags, number, [1.0] * 100)
+    journal.event("epoch", n, {"epoch": 0})
+    journal.close()
+    found = read(path)
+    kept = sum(isinstance(r, Reading) for r in found)
+
+    assert isinstance(found[-1], Event)
+    assert JournalReader(path).dropped == journal.dropped == 100 * n - kept > 0
+    assert kept > (1 << 20) // RECORD_SIZE - 400  # what is missing are the names
+
+
+@pytest.mark.parametrize(("values", "step"), [([1.0, "a"], 0), ([1.0, None], 0), ([1.0, 2.0], 2**63)])
+def test_among_readings_written_together_one_that_is_no_number_is_an_error(tmp_path, values, step):
+    journal = Journal(tmp_path / "j")
+    tags = [journal.tag("grad_norm", str(number)) for number in range(2)]
+    with pytest.raises(TypeError, match="no numbers"):
+        journal.readings(tags, step, values)
+    with pytest.raises(ValueError, match="1 values were given for 2 tags"):
+        journal.readings(tags, 0, [1.0])
+    journal.reading("loss", "", 2, 3.0)
+    journal.close()
+    journal.readings(tags, 3, [1.0, 2.0])
+
+    assert read(tmp_path / "j") == [Reading("loss", "", 2, 3.0)]
+
+
+def test_threads_that_write_together_and_one_by_one_lose_nothing_while_the_file_grows(tmp_path):
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    journal = Journal(tmp_path / "j")
+    n = 600
+
+    def one_by_one():
+        for number in range(50 * n):
+            journal.reading("loss", "", number, float(number))
+
+    def together(name):
+        tags = [journal.tag("grad_norm", f"{name}{index}") for index in range(50)]
+        for number in range(n):
+            journal.readings(tags, number, [float(number)] * 50)
+
+    threads = [threading.Thread(target=one_by_one), *(threading.Thread(target=together, args=(name,)) for name in "ab")]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    journal.close()
+    found = [r for r in read(tmp_path / "j") if isinstance(r, Reading)]
+
+    assert journal.path.stat().st_size > 2 * FIRST_CHUNK
+    assert [r.step for r in found if r.signal == "loss"] == list(range(50 * n))
+    for subject in ("a0", "a49", "b7"):
+        assert [(r.step, r.value) for r in found if r.subject == subject] == [(i, float(i)) for i in range(n)]
+    assert len(found) == 150 * n
+
+
 def test_what_comes_after_the_end_is_ignored(tmp_path):
     journal = Journal(tmp_path / "j")
     journal.reading("loss", "", 0, 1.0)

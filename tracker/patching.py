@@ -18,6 +18,12 @@ _NOT_COUNTED = "importlib_bootstrap"
 `stacklevel`, so that a warning names the line that it names without us."""
 
 
+def leave_no_frame(error: BaseException) -> None:
+    """Takes the frame that catches `error` out of its traceback, which then prints as without us; a bare `raise` adds
+    no other."""
+    error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+
+
 class Patches:
     """A set of replacements that several runs share: the first `use` makes them, the last `release` undoes them."""
 

@@ -16,6 +16,7 @@ from torch.nn.modules import module as modules
 from tests.benchmarks.measuring import Condition, process_seconds
 from tracker import Run, active, judging, track
 from tracker.probes import hooks, sampling
+from tracker.sidecar import pace
 
 CLOSE = 4
 """Records more than usual that tell a step that was looked at closely, or after which the rules were asked."""
@@ -97,8 +98,9 @@ class Observed(Condition):
 
     # -- a run -----------------------------------------------------------------------------------------------------
 
-    def settle(self, seconds: float, steps: int) -> None:
-        """Trains until the denser beginning is over, and the sampling has found its rate."""
+    def settle(self, seconds: float, steps: int, is_steady: bool = True) -> None:
+        """Trains until the denser beginning is over, and the sampling has found its rate; `is_steady`: also that of
+        the sidecar, which is in more of a hurry at first."""
         began = time.perf_counter()
         for _ in range(2 * sampling.DENSE):
             self.step()
@@ -113,6 +115,9 @@ class Observed(Condition):
             self.step()
             done += 1
         while time.perf_counter() - began < CONNECTED and self.session.rundir.state.get("store") != "ok":
+            self.step()
+        connected = time.perf_counter()
+        while is_steady and time.perf_counter() - connected < pace.FIRST_SECONDS + 2.0:
             self.step()
 
     def watch_sidecar(self) -> None:

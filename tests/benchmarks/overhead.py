@@ -78,7 +78,7 @@ def work(name: str, role: str, quick: bool) -> dict[str, Any]:
         for observe in ("standard", "full"):
             before = anonymous_bytes()
             observed.append(ours.Observed(observe, training.step, observe, plan.epoch))
-            observed[-1].settle(seconds * (0.5 if quick else 1.0), steps // (3 if quick else 1))
+            observed[-1].settle(seconds * (0.5 if quick else 1.0), steps // (3 if quick else 1), not quick)
             observed[-1].leave()
             grown.append(anonymous_bytes() - before)
         others += observed

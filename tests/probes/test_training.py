@@ -1,6 +1,7 @@
 """What the probes read from real trainings, against slow references computed beside them."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -381,12 +382,11 @@ def norms_in(model):
 
 
 def check_steps(run, model, gradients, weights):
-    """What was read of each step is what stands in `gradients`; `weights` are those ahead of each step, and the last."""
+    """What was read of each step is what was found; `weights` are those ahead of each step, and the last."""
     for name, _ in model.named_parameters():
         expected = [found[name] for found in gradients]
         assert readings(run, "grad_norm", name) == list(enumerate(pytest.approx(one, rel=1e-4) for one in expected))
-        pairs = zip(weights, weights[1:], strict=False)
-        moved = [((b[name] - a[name]).norm() / a[name].norm()).item() for a, b in pairs]
+        moved = [((b[name] - a[name]).norm() / a[name].norm()).item() for a, b in pairwise(weights)]
         assert readings(run, "update_ratio", name) == list(enumerate(pytest.approx(one, rel=1e-2) for one in moved))
         assert len(expected) == len(moved) > 1
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from .. import active
 from ..on_import import when_imported
-from ..patching import Patches
+from ..patching import Patches, leave_no_frame
 from .loss import note_hooks
 from .probe import Tap
 
@@ -76,7 +76,11 @@ def _install_all() -> None:
             if training is None or not (training.followed.ident == get_ident() or training.followed.trains_here()):
                 return original(tensors, *args, **kwargs)
             training.before_backward(tensors)
-            result = original(tensors, *args, **kwargs)
+            try:
+                result = original(tensors, *args, **kwargs)
+            except BaseException as error:
+                leave_no_frame(error)
+                raise
             if training.wants_after_backward:
                 training.after_backward()
             return result
@@ -87,7 +91,11 @@ def _install_all() -> None:
 
     def next_batch(original: Any) -> Any:
         def observed(iterator: Any) -> Any:
-            batch = original(iterator)
+            try:
+                batch = original(iterator)
+            except BaseException as error:
+                leave_no_frame(error)
+                raise
             training = _current()
             if training is not None and training.followed.is_here():
                 training.after_batch(iterator, batch)
@@ -139,7 +147,11 @@ def _tap(kind: Any, tap: Tap, is_traced: Callable[[], bool], compiler: Callable[
                 return original(*args, **kwargs)
             if tap.before:
                 training.tapped(kind, tap.before, args, kwargs)
-            result = original(*args, **kwargs)
+            try:
+                result = original(*args, **kwargs)
+            except BaseException as error:
+                leave_no_frame(error)
+                raise
             if tap.after:
                 training.tapped(kind, tap.after, args, kwargs, result)
             return result

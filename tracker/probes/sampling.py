@@ -36,7 +36,9 @@ RESERVE = 0.8
 _FULL = 3.0
 _LIGHT = 0.3
 _LOOKS = 8
-"""Close looks whose costs are remembered; the two dearest of them do not count: an epoch may have ended there."""
+"""Close looks whose costs are remembered; the dearest quarter does not count: an epoch may have ended there."""
+_FASTEST = 4
+"""Most by which the sampling gets thinner at a time: it is not asked again before the next close look."""
 _SLACK = 0.8
 """The sampling gets denser when it would be within this part of what may be spent: it does not go back and forth."""
 
@@ -56,7 +58,7 @@ class Governor:
         self._dense_until = DENSE
         self._looks: deque[float] = deque(maxlen=_LOOKS)
         self._looked = 0
-        self._spent_looking = 0.0
+        self._spent_looking = self._spent_before = 0.0
 
     def is_close(self, step: int) -> bool:
         """True when step `step` is to be looked at closely."""
@@ -69,7 +71,7 @@ class Governor:
     def begin(self, step: int) -> None:
         """The first step begins now: what went before is not training time."""
         self._started = perf_counter()
-        self.spent = self._spent_looking = 0.0
+        self.spent = self._spent_looking = self._spent_before = 0.0
         self._looked = 0
         self._first_step = step
 
@@ -79,11 +81,14 @@ class Governor:
         if self.has_room:
             self._dense_until = step + DENSE
 
-    def looked(self, seconds: float) -> None:
-        """A step was looked at closely, and all that was done in it took `seconds`."""
-        self._looks.append(seconds)
-        self._looked += 1
-        self._spent_looking += seconds
+    def is_over(self, spent: float, was_close: bool) -> None:
+        """A step is over, `spent` seconds were spent so far, and the next one begins: told around each close look."""
+        if was_close:
+            look = spent - self._spent_before
+            self._looks.append(look)
+            self._looked += 1
+            self._spent_looking += look
+        self._spent_before = spent
 
     @property
     def share(self) -> float:
@@ -126,13 +131,14 @@ class Governor:
         `debt` is what was spent too much, in seconds a step so far: it is paid back in as many steps, from at most
         three quarters of what is allowed.
         """
-        looks = sorted(self._looks)[: -2 if len(self._looks) > 2 else None]
+        looks = sorted(self._looks)
+        looks = looks[: len(looks) - len(looks) // 4]
         look = sum(looks) / max(1, len(looks))
         beside = (self.spent - self._spent_looking) / max(1, steps - self._looked) + BESIDE
         room = max(allowed - debt, allowed / 4) - beside
         wanted = look / room if room > 0.0 else math.inf
         if wanted > self.every:
-            self.every = _rounded(wanted)
+            self.every = _rounded(min(wanted, _FASTEST * self.every))
         elif wanted < self.every:
             self.every = min(self.every, _rounded(wanted / _SLACK))
 

@@ -101,8 +101,6 @@ class Training(Telling):
         """When the call of a hook began that is under way."""
         self._spent = 0.0
         """Seconds spent in the hooks of this step that the governor does not know of yet."""
-        self._spent_before = 0.0
-        """What the governor had spent when the step that is looked at closely began."""
         self._make_probes(PROBES)
         self._set_close(True)
 
@@ -425,14 +423,11 @@ class Training(Telling):
         n divides are looked at closely, beside the first ones of a training. Before the first event n is 10.
         """
         governor = self.governor
-        spent = governor.spent + self._spent + perf_counter() - self._began_at
-        if self.close:
-            governor.looked(spent - self._spent_before)
+        governor.is_over(governor.spent + self._spent + perf_counter() - self._began_at, self.close)
         if governor.adjust(step):
             self.journal.event("sampling", step, {"every": governor.every})
         close = governor.is_close(step)
         self._next_close = governor.next_close(step)
-        self._spent_before = spent
         if close or self.close:
             self._set_close(close)
 

@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import dataloader
 
 from .. import active
-from ..patching import Patches
+from ..patching import Patches, leave_no_frame
 
 _begin: Callable[[FrameType], None] | None = None
 _pid = os.getpid()
@@ -66,8 +66,7 @@ def _watch(is_backward: bool) -> Callable[[Any], Any]:
             try:
                 return original(*args, **kwargs)
             except BaseException as error:
-                # This frame leaves the traceback, which then prints as without us; `raise` adds no other.
-                error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+                leave_no_frame(error)
                 raise
 
         return observed
