@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils._pytree import tree_map
 
 from tests.trainings import data, events, facts, fault_parts, loader, mlp, readings, records, step, subjects, tracked
 from tracker.probes.gradients import Gradients
@@ -504,3 +505,37 @@ def test_a_metric_logged_between_backward_and_step_ends_the_epoch_at_that_step()
             optimizer.step()
 
     assert [event.data["last_step"] for event in events(run, "epoch")][:2] == [1, 4]
+
+
+class Wrapped(torch.Tensor):
+    """A tensor around another one, as those that are quantised or sharded by libraries."""
+
+    @staticmethod
+    def __new__(cls, inner):
+        return torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype)
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        def unwrapped(value):
+            return value.inner if isinstance(value, Wrapped) else value
+
+        found = function(*tree_map(unwrapped, args), **tree_map(unwrapped, kwargs or {}))
+        return tree_map(lambda value: Wrapped(value) if isinstance(value, torch.Tensor) else value, found)
+
+
+def test_parameters_that_wrap_others_are_left_alone_and_said_to_be_unseen():
+    parameter = torch.nn.Parameter(Wrapped(torch.ones(3)))
+    optimizer = torch.optim.SGD([parameter], 0.1)
+    with tracked() as run:
+        for _ in range(3):
+            optimizer.zero_grad()
+            (parameter * 2.0).sum().backward()
+            optimizer.step()
+
+    assert "without values of its own" in facts(run, "unseen")[-1]["parameters"]
+    assert readings(run, "grad_norm") == []
+    assert fault_parts(run) == []
+    assert torch.allclose(parameter.inner, torch.full((3,), 0.4))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -63,8 +63,8 @@ class Gradients(Probe):
         if self._has_gradients:
             items = self._read(owned, getattr(optimizer, "grad_scale", None))
         else:  # those that are there, if any, are of the step before
-            items = [(name, p) for name, p in owned.items() if p.requires_grad]
-        if items and is_real(items[0][1]):
+            items = self._real((name, p) for name, p in owned.items() if p.requires_grad)
+        if items:
             self._snapshot(owned.number, items)
 
     def after_backward(self) -> None:
@@ -74,13 +74,26 @@ class Gradients(Probe):
 
     def _read(self, owned: Any, scale: torch.Tensor | None = None) -> _Items:
         """Takes the norms of the gradients; returns the parameters that have one."""
-        items = [(name, p) for name, p in owned.items() if p.grad is not None]
+        items = self._real((name, p) for name, p in owned.items() if p.grad is not None)
         self._norms = []
-        if items and is_real(items[0][1]):
+        if items:
             names = [name for name, _ in items]
             for indices, norms in norm_vectors([p.grad for _, p in items if p.grad is not None]):
                 self._norms.append((_at(names, indices), norms if scale is None else norms / scale.to(norms.device)))
         return items
+
+    def _real(self, items: Iterable[tuple[str, torch.Tensor]]) -> _Items:
+        """Those that have values which can be read."""
+        found = list(items)
+        real = [(name, p) for name, p in found if is_real(p)]
+        if len(real) < len(found):
+            name, parameter = next((name, p) for name, p in found if not is_real(p))
+            self.training.unseen(
+                "parameters",
+                f"{len(found) - len(real)} parameters, {name} first, are of {type(parameter).__name__} without values "
+                "of its own: their gradients, weights and updates are not measured.",
+            )
+        return real
 
     def _write_norms(self, number: int) -> None:
         squares = []

@@ -24,9 +24,16 @@ PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
 def is_real(tensor: torch.Tensor) -> bool:
-    """False for a tensor without values: on the meta device, or a fake one of a tracer."""
-    # A plain tensor has no `fake_mode`, and asking it for one is slow.
-    return not tensor.is_meta and (type(tensor) in PLAIN or getattr(tensor, "fake_mode", None) is None)
+    """False for a tensor without values of its own: on the meta device, a fake one of a tracer, or a wrapper.
+
+    What a wrapper has to say goes through its `__torch_dispatch__`, which is the user's. Sharded ones can be asked.
+    """
+    kind = type(tensor)
+    if kind in PLAIN:
+        return not tensor.is_meta
+    if kind.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__ and not hasattr(kind, "to_local"):
+        return False
+    return not tensor.is_meta and getattr(tensor, "fake_mode", None) is None
 
 
 def names_of(parameters: Iterable[torch.Tensor], frame: FrameType | None) -> dict[int, str]:
