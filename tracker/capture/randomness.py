@@ -138,7 +138,7 @@ def capture_randomness(
             Gap(
                 PART,
                 "string hashes are random in this process, so the order of sets of strings cannot be repeated",
-                "set PYTHONHASHSEED before Python starts",
+                "start it by `tracker run`, which picks a seed for them, or set PYTHONHASHSEED before Python starts",
                 blocking=False,
             )
         )

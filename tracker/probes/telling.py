@@ -123,8 +123,12 @@ class Telling:
                 self._fault(probe, error)
 
     def _tell_all(self, moment: str) -> None:
+        self._tell_unheard([(probe, getattr(probe, moment)) for probe in self._probes.values()])
+
+    def _tell_unheard(self, calls: Calls, *arguments: Any) -> None:
+        """Tells, whatever modes are active; those for functions do not hear it."""
         with torch._C.DisableTorchFunction():
-            self._tell_plainly([(probe, getattr(probe, moment)) for probe in self._probes.values()])
+            self._tell_plainly(calls, *arguments)
 
     def _fault(self, probe: Probe, error: Exception) -> None:
         """Takes a probe out, for good."""

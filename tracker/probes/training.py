@@ -404,7 +404,7 @@ class Training(Telling):
         if self._on_end:
             self._tell(self._on_end)
         if self.close:
-            self._tell_plainly(self._calls[True]["end_close"])
+            self._tell_unheard(self._calls[True]["end_close"])
         self.outer_backwards = 0
         if self._stepped == self._expected:
             self._stepped.clear()
@@ -471,7 +471,7 @@ class Training(Telling):
         """The run is over: probes write what they know of it, and give back what they put into torch."""
         self._tell_unseen_steps()
         if self.close:
-            self._tell_plainly(self._calls[True]["end_close"])
+            self._tell_unheard(self._calls[True]["end_close"])
         self._tell_all("finish")
         self.readback.flush()
         self._tell_all("release")
