@@ -121,15 +121,18 @@ class Observed(Condition):
             self.step()
 
     def watch_sidecar(self) -> None:
-        """What the sidecar uses counts from here on: its start, and that of its store, are no part of a steady run."""
+        """Finds the sidecar."""
         self.sidecar = sidecar_of(self.session.rundir.path)
-        self._seconds = 0.0
-        self._used = process_seconds(self.sidecar) if self.sidecar is not None else 0.0
 
     def stretch(self, seconds: float) -> None:
-        """Ends the epoch, and trains without a pause."""
+        """Ends the epoch, and trains without a pause: what the sidecar uses is counted here.
+
+        It keeps to a share of the wall time, of which the blocks are a small part.
+        """
         self.enter()
         self._end_epoch()
+        self._seconds, self._entered = 0.0, time.process_time()
+        self._used = process_seconds(self.sidecar) if self.sidecar is not None else 0.0
         began = time.perf_counter()
         while time.perf_counter() - began < seconds:
             self.step()
@@ -144,7 +147,7 @@ class Observed(Condition):
 
     @property
     def sidecar_share(self) -> float:
-        """CPU time of the sidecar over that of this process while the run was observed.
+        """CPU time of the sidecar over that of this process in the latest `stretch`.
 
         It is not compared with anything, and CPU time is hardly disturbed by others: no pairs.
         """

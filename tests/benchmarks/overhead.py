@@ -49,7 +49,7 @@ STEPS = 100_000
 """Steps of the long run."""
 SETTLE = {"mlp": (6.0, 1500), "cnn": (6.0, 60), "tfm": (6.0, 20), "deep": (6.0, 40)}
 """Seconds and steps, at least, in which the sampling finds its rate."""
-STRETCH = 8.0
+STRETCH = 30.0
 """Seconds of training without a pause, behind the blocks and the end of an epoch."""
 
 

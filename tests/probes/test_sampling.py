@@ -91,7 +91,7 @@ def test_a_beginning_that_costs_more_than_may_be_spent_ends_early(monkeypatch):
 
 
 def test_looks_that_have_become_cheap_are_made_more_often_at_once(monkeypatch):
-    loop = Loop(monkeypatch, 0.001, 0.02)
+    loop = Loop(monkeypatch, 0.0019, 0.03)
     loop.train(200_000)
     rare = loop.governor.every
     loop.look = 0.0005
