@@ -10,9 +10,7 @@ import torch
 
 from .optimizers import parameters_of
 from .probe import Probe, Tap
-
-MOST_NODES = 20_000
-"""Nodes of a graph that are walked to find out which parameters a loss is about."""
+from .walk import walk
 
 PATIENCE = 100
 """Backward calls after which a new optimizer that nothing was computed for is waited for no longer."""
@@ -50,7 +48,8 @@ class Trainings(Probe):
             self.training.awaited = None
             return
         new = parameters_of(optimizer)
-        if reached(tensor, new) and self._is_another(new):
+        leaves = walk(tensor.grad_fn).leaves if tensor.grad_fn is not None else []
+        if any(id(leaf) in new for leaf in leaves) and self._is_another(new):
             self.training.awaited = None
             self.training.begin_another()
 
@@ -63,18 +62,3 @@ class Trainings(Probe):
         known = {id(p) for one in owned for _, p in one.items()}
         goes_on = known <= new and all(one.is_whole() for one in owned)
         return not known or not (new <= known or goes_on)
-
-
-def reached(tensor: torch.Tensor, wanted: set[int]) -> bool:
-    """Whether the graph behind `tensor` leads to one of the wanted parameters."""
-    queue, seen = [tensor.grad_fn], set[Any]()
-    while queue and len(seen) < MOST_NODES:
-        node = queue.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        variable = getattr(node, "variable", None)
-        if variable is not None and id(variable) in wanted:
-            return True
-        queue += [following for following, _ in node.next_functions]
-    return False
