@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .engine import Rule
+from .engine import Level, Rule
 from .engine.knobs import described
 from .engine.registry import builtin_rules
 
@@ -109,12 +109,15 @@ def _entry(cls: type[Rule], measured: Mapping[str, float] | None) -> Iterator[st
     yield ""
     needs = [f"`{signal.name}`" for signal in cls.needs] + [f"the fact `{name}`" for name in cls.needs_facts]
     points = f", {cls.history} points at least" if cls.history > 1 else ""
-    yield f"- family `{cls.family()}`, severity {cls.severity.name.lower()}, {cls.status}, version {cls.version}"
+    yield (
+        f"- family `{cls.family()}`, level {cls.level.name.lower()}, severity {cls.severity.name.lower()}, "
+        f"{cls.status}, version {cls.version}"
+    )
     yield f"- asked: {', '.join(phase.value for phase in cls.phases)}"
     yield f"- needs: {', '.join(needs) + points if needs else 'nothing in particular'}"
     yield f"- task profiles: {', '.join(sorted(cls.profiles))}"
     if cls.explains:
-        yield f"- explains: {', '.join(f'[`{name}`](#{name})' for name in cls.explains)}"
+        yield f"- explains: {', '.join(_explained(one) for one in cls.explains)}"
     if measured:
         yield f"- measured: {_figures(measured)}"
     if cls.model_fields:
@@ -122,6 +125,10 @@ def _entry(cls: type[Rule], measured: Mapping[str, float] | None) -> Iterator[st
         defaults = cls().model_dump(mode="json")
         for name, knob in described(cls).model_fields.items():
             yield f"| `{name}` | {json.dumps(defaults[name])} | {_cell(knob.description or '')} |"
+
+
+def _explained(one: str | Level) -> str:
+    return f"every rule of level {one.name.lower()}" if isinstance(one, Level) else f"[`{one}`](#{one})"
 
 
 def _figures(measured: Mapping[str, float]) -> str:

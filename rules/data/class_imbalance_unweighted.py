@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import Field, PositiveInt
 
-from ..engine import Finding, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.signals import CLASS_COUNT, EPOCH_LOSS, TRAIN_ACCURACY, VAL_ACCURACY
 
 
@@ -34,6 +34,7 @@ class ClassImbalanceUnweighted(Rule):
 
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
+    level = Level.SETTING
     waits_for_warmup = False
     profiles = frozenset({"supervised", "fine-tune", "unknown"})
     explains = ("no-better-than-baseline",)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .errors import ConfigError, DuplicateRule, RuleError, UnknownRule
-    from .finding import Finding, NotApplicable, Phase, Severity, Status
+    from .finding import Finding, Level, NotApplicable, Phase, Severity, Status
     from .outcome import FindingRecord, Outcome, Verdict
     from .records import Array, Event, Fact, Json, Reading, Record
     from .registry import Registry
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "errors": ("ConfigError", "DuplicateRule", "RuleError", "UnknownRule"),
-    "finding": ("Finding", "NotApplicable", "Phase", "Severity", "Status"),
+    "finding": ("Finding", "Level", "NotApplicable", "Phase", "Severity", "Status"),
     "outcome": ("FindingRecord", "Outcome", "Verdict"),
     "records": ("Array", "Event", "Fact", "Json", "Reading", "Record"),
     "registry": ("Registry",),
@@ -46,6 +46,7 @@ __all__ = [
     "Finding",
     "FindingRecord",
     "Json",
+    "Level",
     "NotApplicable",
     "Outcome",
     "Phase",

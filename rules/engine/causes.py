@@ -9,12 +9,25 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from .finding import Severity
+from .finding import Level, Severity
 from .outcome import FindingRecord
+from .rule import Rule
 
 SLACK_STEPS = 100
 """Steps by which a cause may be noticed later than its consequence: a symptom is often visible before its origin is, as
 origins are measured on sampled steps. Within one epoch any order is accepted."""
+
+
+def explained(rules: Sequence[Rule]) -> dict[str, frozenset[str]]:
+    """The ids that each rule can explain, by its id: those it names, and those of the levels it names."""
+    of_level: dict[Level, set[str]] = {level: set() for level in Level}
+    for rule in rules:
+        of_level[rule.level].add(rule.id())
+    found: dict[str, frozenset[str]] = {}
+    for rule in rules:
+        named = {one for one in rule.explains if isinstance(one, str)}
+        found[rule.id()] = frozenset(named.union(*(of_level[one] for one in rule.explains if isinstance(one, Level))))
+    return found
 
 
 def fold(
@@ -22,12 +35,15 @@ def fold(
     explains: Mapping[str, Collection[str]],
     timeless: Collection[str] = (),
     slack: int = SLACK_STEPS,
+    levels: Mapping[str, Level] | None = None,
 ) -> list[FindingRecord]:
-    """The headlines, worst first, each with its consequences, and theirs, folded under it.
+    """The headlines, the most upstream first, each with its consequences, and theirs, folded under it.
 
-    `explains` maps the id of a rule to the ids it can explain. Rules in `timeless` are asked once a run, so that the
-    step at which they spoke says nothing about when the fault began.
+    What makes a run suspicious comes before what does not, what stands before what has gone away; then the level of the
+    rule decides, then the severity. `explains` maps the id of a rule to the ids it can explain. Rules in `timeless` are
+    asked once a run, so that the step at which they spoke says nothing about when the fault began.
     """
+    levels = levels or {}
     causes = {
         id(finding): [
             cause
@@ -43,8 +59,8 @@ def fold(
         roots[id(root)] = root
         if root is not finding:
             folded.setdefault(id(root), []).append(finding)
-    headlines = [_with_consequences(root, folded.get(key, [])) for key, root in roots.items()]
-    return sorted(headlines, key=_weight)
+    headlines = [_with_consequences(root, folded.get(key, []), levels) for key, root in roots.items()]
+    return sorted(headlines, key=lambda one: _weight(one, levels))
 
 
 def _came_first(cause: FindingRecord, finding: FindingRecord, timeless: Collection[str], slack: int) -> bool:
@@ -81,8 +97,10 @@ def _upstream(finding: FindingRecord, causes: Mapping[int, Sequence[FindingRecor
     return seen
 
 
-def _with_consequences(root: FindingRecord, consequences: list[FindingRecord]) -> FindingRecord:
-    ordered = tuple(sorted(consequences, key=_weight))
+def _with_consequences(
+    root: FindingRecord, consequences: list[FindingRecord], levels: Mapping[str, Level]
+) -> FindingRecord:
+    ordered = tuple(sorted(consequences, key=lambda one: _weight(one, levels)))
     return replace(root, consequences=ordered, explains=tuple(dict.fromkeys(one.rule for one in ordered)))
 
 
@@ -90,6 +108,15 @@ def _age(finding: FindingRecord) -> tuple[int, int, int, str, str]:
     return finding.first_step, finding.first_epoch, -finding.severity, finding.rule, finding.subject
 
 
-def _weight(finding: FindingRecord) -> tuple[int, bool, int, int, str, str]:
+def _weight(finding: FindingRecord, levels: Mapping[str, Level]) -> tuple[bool, bool, int, int, int, int, str, str]:
     over = all(one.resolved_at is not None for one in (finding, *finding.consequences))
-    return -finding.worst, over, -len(finding.consequences), finding.first_step, finding.rule, finding.subject
+    return (
+        finding.worst < Severity.WARNING,
+        over,
+        levels.get(finding.rule, Level.OUTCOME),
+        -finding.worst,
+        -len(finding.consequences),
+        finding.first_step,
+        finding.rule,
+        finding.subject,
+    )

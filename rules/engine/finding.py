@@ -39,6 +39,19 @@ class Severity(IntEnum):
     FATAL = 3
 
 
+class Level(IntEnum):
+    """How far upstream a fault is: what is further up causes what is further down, and is told first."""
+
+    LOGIC = 0
+    """The code does not do what it says: a parameter nobody trains, a gradient nobody clears."""
+    SETTING = 1
+    """What was chosen or given: data, loss, initialisation, rates."""
+    DYNAMICS = 2
+    """What goes on inside: gradients, activations, weights."""
+    OUTCOME = 3
+    """What came of it: losses and metrics."""
+
+
 class Status(str, Enum):
     """How one judgement of one rule ended. Only CLEAR means: looked, and found nothing."""
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from .finding import Finding, Phase, Severity
+from .finding import Finding, Level, Phase, Severity
 from .signals import Signal
 from .trace import Trace
 
@@ -43,8 +43,10 @@ class Rule(BaseModel, ABC):
     )
     """Task profiles the rule is meant for; in others it is skipped."""
     severity: ClassVar[Severity] = Severity.WARNING
-    explains: ClassVar[tuple[str, ...]] = ()
-    """Ids of rules whose findings are consequences of this one; they are folded under it."""
+    level: ClassVar[Level] = Level.OUTCOME
+    """How far upstream the fault is; of several headlines the one furthest up comes first."""
+    explains: ClassVar[tuple[str | Level, ...]] = ()
+    """Rules whose findings are consequences of this one and are folded under it: ids, or all rules of a level."""
     version: ClassVar[int] = 1
     """Raised when the judgement changes; stored in every outcome."""
     status: ClassVar[str] = "stable"

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from .causes import fold
+from .causes import explained, fold
 from .finding import Phase, Severity, Status
 from .ledger import Ledger
 from .outcome import FindingRecord, Verdict
@@ -53,8 +53,9 @@ def conclude(
         why=why,
         findings=fold(
             _merged_over_subjects(reported),
-            explains={rule.id(): rule.explains for rule, _ in rules},
+            explains=explained([rule for rule, _ in rules]),
             timeless=[rule.id() for rule, _ in rules if not {Phase.STEP, Phase.EPOCH} & set(rule.phases)],
+            levels={rule.id(): rule.level for rule, _ in rules},
         ),
         suppressed=[record for record in ledger.records if record.suppressed is not None],
         skipped=skipped,

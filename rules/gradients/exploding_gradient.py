@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import Field, PositiveInt
 
-from ..engine import Finding, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.signals import GRAD_NORM, LOSS
 
 
@@ -34,6 +34,7 @@ class ExplodingGradient(Rule):
 
     phases = (Phase.STEP, Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
+    level = Level.DYNAMICS
     needs = (GRAD_NORM,)
     history = 1
     waits_for_warmup = False

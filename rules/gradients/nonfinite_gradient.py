@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ..engine import Finding, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.signals import GRAD_NORM, LOSS
 
 
@@ -33,6 +33,7 @@ class NonfiniteGradient(Rule):
 
     phases = (Phase.STEP, Phase.EPOCH, Phase.RUN)
     severity = Severity.FATAL
+    level = Level.DYNAMICS
     needs = (GRAD_NORM,)
     finite = False
     waits_for_warmup = False

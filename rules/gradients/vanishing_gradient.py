@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pydantic import Field, PositiveInt
 
-from ..engine import Finding, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.signals import GRAD_NORM, UPDATE_RATIO
 
 
@@ -40,6 +40,7 @@ class VanishingGradient(Rule):
 
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
+    level = Level.DYNAMICS
     needs = (GRAD_NORM, UPDATE_RATIO)
     finite = False
     profiles = frozenset({"supervised", "regression", "language-model", "autoencoder", "diffusion", "unknown"})

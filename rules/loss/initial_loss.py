@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pydantic import Field, PositiveInt
 
-from ..engine import Finding, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.signals import LOSS
 
 _SOFTMAX = frozenset({"cross_entropy", "crossentropyloss", "nll_loss", "nllloss"})
@@ -40,6 +40,7 @@ class InitialLoss(Rule):
 
     phases = (Phase.STEP, Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
+    level = Level.SETTING
     needs = (LOSS,)
     needs_facts = ("loss",)
     history = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ..engine import Finding, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 
 
 class UncapturedCode(Rule):
@@ -28,6 +28,7 @@ class UncapturedCode(Rule):
 
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.INFO
+    level = Level.SETTING
     needs_facts = ("capture",)
     waits_for_warmup = False
     profiles = Rule.profiles | {"gan", "rl", "contrastive", "autoencoder", "diffusion"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ..engine import Finding, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 
 
 class UnseededRun(Rule):
@@ -28,6 +28,7 @@ class UnseededRun(Rule):
 
     phases = (Phase.RUN,)
     severity = Severity.INFO
+    level = Level.SETTING
     needs_facts = ("randomness",)
     waits_for_warmup = False
     profiles = Rule.profiles | {"gan", "rl", "contrastive", "autoencoder", "diffusion"}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pydantic import Field, PositiveInt
 
-from ..engine import Finding, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.signals import GRAD_NORM, LOSS, LR
 
 _ADAM_LIKE = frozenset(
@@ -40,6 +40,7 @@ class LrOutOfRange(Rule):
 
     phases = (Phase.STEP, Phase.EPOCH, Phase.RUN)
     severity = Severity.ERROR
+    level = Level.SETTING
     needs_facts = ("optimizer",)
     finite = False
     waits_for_warmup = False

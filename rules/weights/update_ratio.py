@@ -8,7 +8,7 @@ from statistics import median
 
 from pydantic import Field, PositiveInt
 
-from ..engine import Finding, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.signals import LOSS, LR, UPDATE_RATIO
 
 
@@ -36,6 +36,7 @@ class UpdateRatio(Rule):
 
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
+    level = Level.DYNAMICS
     needs = (UPDATE_RATIO,)
     history = 20
     finite = False

@@ -1,7 +1,7 @@
 """Folding: which finding is the headline, and what stands under it."""
 
-from tracker.rules import FindingRecord, Severity
-from tracker.rules.engine.causes import fold
+from tracker.rules import FindingRecord, Level, Rule, Severity
+from tracker.rules.engine.causes import explained, fold
 
 
 def found(rule, first_step=0, severity=Severity.WARNING, epoch=None, resolved_at=None):
@@ -112,3 +112,25 @@ def test_the_order_of_the_findings_does_not_matter():
 
 def test_nothing_found_is_nothing_folded():
     assert fold([], {"rate": ["nan"]}) == []
+
+
+def test_the_headline_furthest_upstream_comes_first():
+    findings = [found("nan", 10, Severity.FATAL), found("mode", 10), found("remark", 0, Severity.INFO)]
+    levels = {"nan": Level.OUTCOME, "mode": Level.LOGIC, "remark": Level.LOGIC}
+
+    assert [one.rule for one in fold(findings, {}, levels=levels)] == ["mode", "nan", "remark"]
+
+
+def test_a_rule_may_explain_all_rules_of_a_level():
+    class Upstream(Rule):
+        level = Level.LOGIC
+        explains = (Level.OUTCOME, "named")
+
+        def check(self, trace):
+            yield from ()
+
+    class Downstream(Upstream):
+        level = Level.OUTCOME
+        explains = ()
+
+    assert explained([Upstream(), Downstream()]) == {"upstream": {"downstream", "named"}, "downstream": frozenset()}
