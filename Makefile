@@ -35,8 +35,8 @@ types: $(READY) ## mypy, strict
 
 check: lint types test ## what a change must pass
 
-accuracy: $(READY) ## false alarms and recall of the rules, on real trainings
-	$(BIN)/python -m tests.benchmarks.accuracy --seeds 10 --into rules/accuracy.json
+accuracy: $(READY) ## what the rules find and name, and false alarms, on the corpus: minutes
+	$(BIN)/python -m tests.benchmarks.accuracy --seeds 3 --into rules/accuracy.json
 
 bench: $(READY) ## what observing costs, beside wandb, TensorBoard and anomaly mode
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'

@@ -173,20 +173,20 @@ def _check_repeatable(rule: Rule) -> None:
         first, second, again = _outcome(rule, trace), _outcome(rule, trace), _outcome(rule, trace_of(case))
         assert first.findings == second.findings, f"{rule.id()}: the same trace, asked twice, gives two answers"
         assert first.findings == again.findings, f"{rule.id()}: it remembers something between two traces"
-        shuffled = _outcome(rule, _trace(_other_order(records_of(case))))
+        shuffled = _outcome(rule, _trace(_other_order(records_of(case)), case))
         assert _by_subject(first) == _by_subject(shuffled), f"{rule.id()}: the order of the subjects changes the answer"
 
 
 def _check_never_crashes(rule: Rule) -> None:
     for case in (rule.healthy, rule.faulty):
         for what, records in _hostile(list(records_of(case))):
-            outcome = _outcome(rule, _trace(records))
+            outcome = _outcome(rule, _trace(records, case))
             assert outcome.status is not Status.CRASHED, f"{rule.id()}: {what} makes it crash: {outcome.reason}"
             json.dumps(outcome.as_json(), allow_nan=False)
 
 
 def _check_fast(rule: Rule) -> None:
-    trace = _trace(_many_layers(rule))
+    trace = _trace(_many_layers(rule), rule.healthy)
     best = math.inf
     for _ in range(20):
         start = time.perf_counter()
@@ -284,10 +284,12 @@ def _many_layers(rule: Rule) -> Iterator[Record]:
             yield from (replace(one, subject=f"{one.subject}.{layer}") for layer in range(LAYERS - 1))
 
 
-def _trace(records: Iterable[Record]) -> Trace:
+def _trace(records: Iterable[Record], case: Mapping[str, Any]) -> Trace:
+    """A trace of the records, beside the other runs of the case."""
     trace = Trace()
     for record in records:
         trace.feed(record)
+    trace.peers = trace_of(case).peers
     return trace
 
 

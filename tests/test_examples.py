@@ -11,6 +11,11 @@ from typing import Any
 
 import pytest
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 from tracker.rules import Settings
 from tracker.rules.testing import check_rule
 
@@ -86,7 +91,7 @@ def test_the_demo_shows_a_healthy_run_a_bug_and_a_bitwise_reproduction(tmp_path:
 
 
 def test_the_rule_of_ones_own_is_found_with_its_knob_and_passes_the_battery() -> None:
-    settings = Settings.load(ROOT / "examples" / "own_rule")
+    settings = Settings.load(ROOT / "examples" / "local_rule")
     rule = next(one for one in settings.registry.instances(settings) if one.id() == "accuracy-collapsed")
 
     assert rule.model_dump() == {"ratio": 0.6}
@@ -96,8 +101,32 @@ def test_the_rule_of_ones_own_is_found_with_its_knob_and_passes_the_battery() ->
 def test_the_settings_in_the_readme_can_be_used(tmp_path: Path) -> None:
     blocks = (ROOT / "README.md").read_text(encoding="utf-8").split("```toml\n")[1:]
     (tmp_path / "pyproject.toml").write_text(blocks[0].partition("```")[0])
-    shutil.copy(ROOT / "examples" / "own_rule" / "accuracy_collapsed.py", tmp_path / "my_rules.py")
+    shutil.copy(ROOT / "examples" / "local_rule" / "accuracy_collapsed.py", tmp_path / "my_rules.py")
     settings = Settings.load(tmp_path)
 
     assert settings.rule["overfitting"]["patience"] == 5
     assert "accuracy-collapsed" in settings.registry.rules
+
+
+def test_the_plug_in_is_installed_measured_and_judged_by(tmp_path: Path) -> None:
+    # Installed as pip would leave it: its package and its entry points in a folder on the path.
+    source, site = ROOT / "examples" / "own_rule", tmp_path / "site"
+    shutil.copytree(source / "sparse_gradients", site / "sparse_gradients")
+    about = site / "sparse_gradients-0.1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: sparse-gradients\nVersion: 0.1.0\n")
+    groups = tomllib.loads((source / "pyproject.toml").read_text())["project"]["entry-points"]
+    lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in points.items()) for group, points in groups.items()]
+    (about / "entry_points.txt").write_text("\n".join(lines))
+    shutil.copy(source / "test_sparse_gradients.py", tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[tool.tracker]\nwait_seconds = 0\n")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{site}{os.pathsep}{ROOT}",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+    }
+    environment.pop("TRACKER_STRICT")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_sparse_gradients.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    assert "3 passed" in done.stdout, done.stdout

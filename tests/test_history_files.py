@@ -11,7 +11,8 @@ from tracker.rules.engine.records import Reading
 
 
 def points(history, signal, subject=""):
-    return [(r.step, r.value) for r in history.records if (r.signal, r.subject) == (signal, subject)]
+    found = [r for r in history.records if isinstance(r, Reading)]
+    return [(r.step, r.value) for r in found if (r.signal, r.subject) == (signal, subject)]
 
 
 def trainer_state(path, losses=(2.0, 1.5, 1.2, 1.0)):

@@ -602,6 +602,37 @@ def fused_steps_that_are_skipped() -> Any:
     return model, losses
 
 
+@training
+def best_state_put_back() -> Any:
+    class Own(nn.Sequential):
+        """A model with a state of its own making."""
+
+        def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+            return super().state_dict(*args, **kwargs) | {"more": torch.ones(1)}
+
+        def load_state_dict(self, state: Any, *args: Any, **kwargs: Any) -> Any:
+            return super().load_state_dict({k: v for k, v in state.items() if k != "more"}, *args, **kwargs)
+
+    model, losses, best, kept = Own(*net()), [], float("inf"), {}
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    for _ in range(8):
+        x, y = batch()
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        if losses[-1] < best:
+            best, kept = losses[-1], copy.deepcopy(model.state_dict())
+    try:
+        model.load_state_dict({"odd": torch.ones(1)})
+    except RuntimeError as error:
+        losses.append(str(error))
+    losses.append(str(model.load_state_dict(kept)))
+    part = {f"{prefix}x": value for prefix, value in model[0].state_dict(prefix="head.").items()}
+    return model, losses, part
+
+
 def digest(value: Any) -> str:
     """Digest of everything in a value, bit by bit."""
     hasher = hashlib.sha256()

@@ -9,6 +9,7 @@ of it gives the same verdict.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import time
 from collections.abc import Mapping
@@ -112,6 +113,8 @@ class Member:
             account["epochs"] += record.name == "epoch"
         elif isinstance(record, Fact) and record.name == "weights":
             account["weights"] = record.value
+        elif isinstance(record, Fact) and record.name == "parameters":
+            account["parameters"] = shapes_of(record.value)
 
 
 class Leader:
@@ -211,23 +214,35 @@ class Leader:
         if is_last:
             trace = self._judging.read_up()
             rates = {subject: series[-1] for subject, series in trace.by_subject(LR).items()}
-            own = {"lr": rates, "weights": trace.facts.get("weights")}
+            parameters = shapes_of(trace.facts.get("parameters"))
+            own = {"lr": rates, "weights": trace.facts.get("weights"), "parameters": parameters}
             differ = differences(own, {rank: a for rank, a in accounts.items() if a.get("concluded")})
         seen: list[Json] = [0, *accounts]
         return {"world_size": self.place.world_size, "seen": seen, "differ": differ, **by_rank}
 
 
+def shapes_of(parameters: object) -> str | None:
+    """A digest of the names and shapes in the fact `parameters`; None without it."""
+    if not isinstance(parameters, Mapping) or not parameters:
+        return None
+    shapes = sorted((str(name), str(one.get("shape"))) for name, one in parameters.items() if isinstance(one, Mapping))
+    return hashlib.sha256(repr(shapes).encode()).hexdigest()[:16]
+
+
 def differences(own: Mapping[str, Any], accounts: Mapping[int, Mapping[str, Any]]) -> dict[str, Json]:
     """What should be the same on all ranks and is not: name -> rank -> value.
 
-    Learning rates at the end, the digests of the weights at start and end. Digests count where they were taken after
-    the same number of steps. Ranks that hold different parts of one model (sharded, a pipeline) differ from the start.
+    Learning rates at the end, names and shapes of the parameters, the digests of the weights at start and end, which
+    count where they were taken after the same number of steps. Ranks that hold different parts of one model (sharded, a
+    pipeline) differ from the start.
     """
     found: dict[str, Json] = {}
     values: dict[str, dict[int, Any]] = {}
     for rank, account in {0: own, **accounts}.items():
         for subject, rate in (account.get("lr") or {}).items():
             values.setdefault(f"lr/{subject}", {})[rank] = rate
+        if account.get("parameters"):
+            values.setdefault("parameters", {})[rank] = account["parameters"]
         weights = account.get("weights") or {}
         if weights.get("start"):
             values.setdefault("weights/start", {})[rank] = weights["start"]

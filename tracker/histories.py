@@ -9,13 +9,13 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError, StoreError
-from .rules.engine.records import Reading, Record
+from .rules.engine.records import Fact, Json, Reading, Record
 from .rules.engine.signals import (
     EPOCH_LOSS,
     GRAD_NORM,
@@ -28,6 +28,7 @@ from .rules.engine.signals import (
     Signal,
     meaning_of,
 )
+from .trainer_state import facts_of_trainer, is_of_trainer, stands_for_accuracy, with_shares, without_skipped
 
 MAPPABLE: dict[str, Signal] = {
     "loss": LOSS,
@@ -67,12 +68,13 @@ def read_history(path: Path, columns: Mapping[str, str] | None = None) -> Histor
     column or a meaning that does not exist.
     """
     try:
-        rows = _rows(path)
+        rows, facts = _rows(path)
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise StoreError(f"{path} cannot be read as a history: {error}. Expected CSV, JSON lines or JSON.") from error
     if not any(rows):
         raise StoreError(f"{path} holds no numbers. Expected a header and rows, or one JSON object for each step.")
-    return from_rows(rows, columns, str(path))
+    history = from_rows(rows, columns, str(path))
+    return replace(history, records=(*(Fact(name, 0, value) for name, value in facts.items()), *history.records))
 
 
 def parse_columns(pairs: Iterable[str]) -> dict[str, str]:
@@ -111,7 +113,10 @@ def from_rows(rows: Sequence[Row], columns: Mapping[str, str] | None = None, sou
         if name not in (step_column, epoch_column) and name not in _CLOCKS
     }
     chosen, left_out = _choose(points, {given[name]: MAPPABLE[name] for name in given if name in MAPPABLE})
+    if VAL_ACCURACY not in chosen.values() and (measure := stands_for_accuracy(points)) is not None:
+        chosen[measure] = VAL_ACCURACY
     _settle_loss(chosen, {column: len(where) for column, where in points.items()}, epochs)
+    rows = without_skipped(with_shares(rows, chosen), chosen)
     records: list[Record] = []
     for index, row in enumerate(rows):
         told = row.get(step_column) if step_column is not None else None
@@ -143,6 +148,9 @@ def from_metrics(records: Iterable[Record]) -> History:
                 result.append(Reading(signal.name, "", record.step, record.value))
                 continue
         result.append(record)
+    if is_of_trainer(points):
+        facts = facts_of_trainer({}, [dict.fromkeys(points, 0.0)])
+        result = [*(Fact(name, 0, value) for name, value in facts.items()), *result]
     return History(tuple(result), {key: signal.name for key, signal in chosen.items()}, left_out)
 
 
@@ -199,16 +207,23 @@ def _is_whole(value: float) -> bool:
     return value - value == 0 and value == int(value)
 
 
-def _rows(path: Path) -> list[Row]:
-    suffix = path.suffix.lower()
+def _rows(path: Path) -> tuple[list[Row], dict[str, Json]]:
+    """The rows of a file, and the facts it tells of the run."""
+    suffix, content = path.suffix.lower(), None
     if suffix in (".csv", ".tsv"):
-        return _from_csv(path)
-    text = path.read_text(encoding="utf-8-sig")
-    if suffix in (".jsonl", ".ndjson"):
-        return [_numbers(json.loads(line)) for line in text.splitlines() if line.strip()]
-    if suffix == ".json":
-        return _from_json(json.loads(text))
-    raise ValueError(f"unknown kind of file {suffix or path.name!r}")
+        rows = _from_csv(path)
+    elif suffix in (".jsonl", ".ndjson"):
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        rows = [_numbers(json.loads(line)) for line in lines if line.strip()]
+    elif suffix == ".json":
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        rows = _from_json(content)
+    else:
+        raise ValueError(f"unknown kind of file {suffix or path.name!r}")
+    whole = content if isinstance(content, dict) and isinstance(content.get("log_history"), list) else None
+    if whole is not None or is_of_trainer({name for row in rows for name in row}):
+        return rows, facts_of_trainer(whole or {}, rows)
+    return rows, {}
 
 
 def _from_csv(path: Path) -> list[Row]:

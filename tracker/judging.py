@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from .guard import Guard
 from .journal import Journal, JournalReader
@@ -24,13 +25,22 @@ NOW_AND_THEN, SECONDS_BETWEEN = 50, 2.0
 class Judging:
     """The engine of one run, on the records of its own journal: a replay of the journal gives the same verdict."""
 
-    def __init__(self, journal: Journal, guard: Guard, settings: Settings, terminal: Terminal) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        guard: Guard,
+        settings: Settings,
+        terminal: Terminal,
+        act: Callable[[Outcome, int], bool] | None = None,
+    ) -> None:
+        """`act` does what follows from an outcome, given with its step, and tells whether the training is to stop."""
         self.should_stop = False
         """True once a rule that the settings list under `stop` has fired."""
         self._journal = journal
         self._guard = guard
         self._settings = settings
         self._terminal = terminal
+        self._act = act
         self._reader = JournalReader(journal.path)
         self._trace = Trace()
         self._engine: Engine | None = None
@@ -100,7 +110,7 @@ class Judging:
                 self._said[outcome.rule] = said
                 self._journal.event(OUTCOME, step, outcome.as_json())
                 self._terminal.outcome(outcome, self._trace.epoch, step)
-            if self._settings.stops(outcome):
+            if outcome.findings and self._act is not None and self._act(outcome, step):
                 self.should_stop = True
         if phase is Phase.EPOCH:
             self._terminal.epoch(self._trace, step)

@@ -227,7 +227,10 @@ def _end(session: Session, status: str, reason: str) -> None:
         session.end(status, reason)
         if session.spec.get("launched"):
             return  # `tracker run` waits, and says it, when the command has ended
-        session.terminal.closing(session.spec["id"], status, session.verdict, session.wait_for_store())
+        state = session.wait_for_store()
+        if state.get("finished"):  # what is in the store has been compared with earlier runs, too
+            session.verdict = session.rundir.read_json("findings.json") or session.verdict
+        session.terminal.closing(session.spec["id"], status, session.verdict, state)
     except Exception as fault:
         if is_strict():
             raise
@@ -282,6 +285,7 @@ def _script() -> str | None:
 def _begin(run: Run, frame: FrameType) -> Session:
     global _count
     from . import active, distributed, launched, reproducing
+    from .capture import inline
     from .capture.opened import opened
     from .integrations import mlflow_calls
     from .report.terminal import Terminal
@@ -293,9 +297,13 @@ def _begin(run: Run, frame: FrameType) -> Session:
     source = options.settings if options.settings is not None else Path(script).parent if script else Path.cwd()
     known = set(opened.paths())
     settings = Settings.load(source)
-    # What the settings were read from is no data of the user's.
-    opened.forget(path for path in opened.paths() if path not in known and path.endswith(".toml"))
     settings = launched.settings_of(settings)
+    terminal = Terminal(run.name[:60], quiet=options.quiet)
+    accepted = inline.suppressions(inline.own_files(script), settings.registry, terminal.warn_once)
+    if accepted:
+        settings = settings.model_copy(update={"suppress": (*settings.suppress, *accepted)})
+    # What the settings were read from is no data of the user's.
+    opened.forget(path for path in opened.paths() if path not in known and path.endswith((".toml", ".py")))
     if options.profile:
         settings = settings.model_copy(update={"profile": _known_profile(options.profile)})
     with _count_lock:
@@ -335,7 +343,7 @@ def _begin(run: Run, frame: FrameType) -> Session:
         **launched.facts(),
     }
     watch_exit()
-    session = Session(spec, settings, frame, Terminal(run.name[:60], quiet=options.quiet))
+    session = Session(spec, settings, frame, terminal)
     session.begin()
     if not place.is_member:
         launched.note_run(run.id)

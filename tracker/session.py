@@ -13,6 +13,7 @@ from types import FrameType
 from typing import IO, Any
 
 from . import active, distributed
+from .actions.acting import Actions
 from .capture import environment, process
 from .epochs import EpochClock
 from .group import Leader, Member
@@ -64,7 +65,9 @@ class Session:
         self._training: Any = None
         self._hooked = False
         self.foreign: Any = None
-        self.judging: Judging | Leader | Member = Judging(self.journal, self.guard, settings, terminal)
+        self.judging: Judging | Leader | Member = Judging(
+            self.journal, self.guard, settings, terminal, Actions(self, settings).act
+        )
         self._rejected: set[str] = set()
         self.in_mlflow: dict[str, int] = {}
         """Step at which each metric was logged with MLflow last: another tool may be given the same number."""

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.signals import CLASS_COUNT, EPOCH_LOSS, TRAIN_ACCURACY, VAL_ACCURACY
+from ..engine.labels import class_counts, recalls
+from ..engine.progress import is_over
+from ..engine.signals import EPOCH_LOSS, TRAIN_ACCURACY, VAL_ACCURACY
 
 
 class ClassImbalanceUnweighted(Rule):
@@ -37,7 +39,7 @@ class ClassImbalanceUnweighted(Rule):
     level = Level.SETTING
     waits_for_warmup = False
     profiles = frozenset({"supervised", "fine-tune", "unknown"})
-    explains = ("no-better-than-baseline",)
+    explains = (Level.OUTCOME,)
 
     max_ratio: float = Field(10.0, gt=1)
     """Labels of the most frequent class for each label of the rarest."""
@@ -57,11 +59,14 @@ class ClassImbalanceUnweighted(Rule):
     tolerance: float = Field(0.1, gt=0, lt=1)
     """Where an accuracy is known, nothing is reported while the loss fell by more than this in the latest epochs."""
 
+    ratio: float = Field(0.3, gt=0, lt=1)
+    """Recall of the rare classes over that of the frequent ones from which on they are learned, where it is known."""
+
     healthy = {"class_count": {"0": [300.0, 600.0, 900.0], "1": [200.0, 400.0, 600.0]}}
     faulty = {"class_count": {"0": [900.0, 1800.0, 2700.0], "1": [20.0, 40.0, 60.0]}}
 
     def check(self, trace: Trace) -> Iterator[Finding]:
-        counts = _counts(trace)
+        counts = class_counts(trace)
         total = sum(counts.values())
         if len(counts) < 2 or len(counts) > self.max_classes:
             raise NotApplicable(f"{len(counts)} classes were counted; judged for 2 to {self.max_classes}")
@@ -74,6 +79,15 @@ class ClassImbalanceUnweighted(Rule):
         if ratio <= self.max_ratio or _makes_up(trace):
             return
 
+        recall = _recall_of_rare(trace, counts, self.max_ratio)
+        if recall is not None:
+            rare, common = recall
+            if rare >= self.ratio * common:
+                return
+            if not is_over(trace) and self._falls(trace):
+                raise NotApplicable("the loss still falls: rare classes are learned last")
+            yield self._finding(counts, rarest, commonest, f"; of the rare ones {rare:.0%} are recognised")
+            return
         base = counts[commonest] / total
         accuracy = trace.series(VAL_ACCURACY) or trace.series(TRAIN_ACCURACY)
         if accuracy:
@@ -81,14 +95,22 @@ class ClassImbalanceUnweighted(Rule):
             seen = seen / 100 if max(accuracy) > 1 else seen  # some log percent
             if seen - base >= self.min_gain * (1 - base):
                 return
-            training = trace.series(EPOCH_LOSS).last(self.min_epochs)
-            if len(training) > 1 and training[-1] < (1 - self.tolerance) * training[0]:
-                raise NotApplicable(f"the loss still falls, {training[0]:.4g} to {training[-1]:.4g}: too early to tell")
-        yield Finding(
+            if self._falls(trace):
+                raise NotApplicable("the loss still falls: too early to tell")
+        yield self._finding(counts, rarest, commonest)
+
+    def _falls(self, trace: Trace) -> bool:
+        training = trace.series(EPOCH_LOSS).last(self.min_epochs)
+        return len(training) > 1 and training[-1] < (1 - self.tolerance) * training[0]
+
+    def _finding(self, counts: Mapping[str, float], rarest: str, commonest: str, learned: str = "") -> Finding:
+        total = sum(counts.values())
+        ratio = counts[commonest] / max(counts[rarest], 1.0)
+        return Finding(
             subject=rarest,
             message=f"class {rarest} has {counts[rarest]:g} of {total:g} labels and class {commonest} has "
             f"{counts[commonest]:g}: {ratio:.3g} to 1, without class weights or a weighted sampler; "
-            f"at most {self.max_ratio:g} to 1 is expected",
+            f"at most {self.max_ratio:g} to 1 is expected{learned}",
             advice=(
                 "Give the loss class weights of one over the class's share, or sample classes evenly.",
                 "Watch recall per class instead of accuracy.",
@@ -97,13 +119,13 @@ class ClassImbalanceUnweighted(Rule):
         )
 
 
-def _counts(trace: Trace) -> dict[str, float]:
-    """Labels of each class, as counted in training, else as declared."""
-    counted = {name: series[-1] for name, series in trace.by_subject(CLASS_COUNT).items()}
-    fact = trace.facts.get("class_counts")
-    if counted or not isinstance(fact, Mapping):
-        return counted
-    return {str(name): float(n) for name, n in fact.items() if isinstance(n, (int, float))}
+def _recall_of_rare(trace: Trace, counts: Mapping[str, float], ratio: float) -> tuple[float, float] | None:
+    """Mean recall of the rare and of the frequent classes at the latest evaluation; None where it is not known."""
+    known = {name: values[-1] for name, values in (recalls(trace, "val") or recalls(trace, "train")).items() if values}
+    most = max(counts.values())
+    rare = [known[name] for name, n in counts.items() if name in known and n * ratio < most]
+    common = [known[name] for name, n in counts.items() if name in known and n * ratio >= most]
+    return (sum(rare) / len(rare), sum(common) / len(common)) if rare and common else None
 
 
 def _makes_up(trace: Trace) -> bool:

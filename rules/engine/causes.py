@@ -19,14 +19,22 @@ origins are measured on sampled steps. Within one epoch any order is accepted.""
 
 
 def explained(rules: Sequence[Rule]) -> dict[str, frozenset[str]]:
-    """The ids that each rule can explain, by its id: those it names, and those of the levels it names."""
+    """The ids that each rule can explain, by its id: those it names, and those of the levels it names.
+
+    A level does not stand for its fatal rules, for which `Severity.FATAL` does: of all that lies upstream of a NaN
+    little can make one, and what cannot must not hide it.
+    """
     of_level: dict[Level, set[str]] = {level: set() for level in Level}
     for rule in rules:
-        of_level[rule.level].add(rule.id())
+        if rule.severity is not Severity.FATAL:
+            of_level[rule.level].add(rule.id())
     found: dict[str, frozenset[str]] = {}
     for rule in rules:
         named = {one for one in rule.explains if isinstance(one, str)}
-        found[rule.id()] = frozenset(named.union(*(of_level[one] for one in rule.explains if isinstance(one, Level))))
+        named.update(*(of_level[one] for one in rule.explains if isinstance(one, Level)))
+        if Severity.FATAL in [one for one in rule.explains if isinstance(one, Severity)]:
+            named.update(one.id() for one in rules if one.severity is Severity.FATAL)
+        found[rule.id()] = frozenset(named - {rule.id()})
     return found
 
 

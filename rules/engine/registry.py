@@ -6,15 +6,15 @@ is no list to edit. What fails to import is kept in `Registry.failures` and beco
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import importlib
 import importlib.util
 import inspect
-import os
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -23,20 +23,14 @@ from typing import TYPE_CHECKING
 from .errors import DuplicateRule
 from .finding import Severity, Status
 from .outcome import Outcome
+from .plugins import RULES, entry_points, public_name
 from .rule import Rule
+from .signals import SIGNALS
 
 if TYPE_CHECKING:
     from .settings import Settings
 
-GROUP = "tracker.rules"
-"""Entry point group of plug-ins: a module or package with rules in it."""
-
-NO_PLUGINS = "TRACKER_NO_PLUGINS"
-"""Environment variable that, set to 1, leaves installed plug-ins alone."""
-
 _RULES = __name__.rsplit(".", 2)[0]  # `tracker.rules`, or the private name the package was loaded under
-_OWN_PACKAGE = _RULES.rsplit(".", 1)[0]
-_PUBLIC_PACKAGE = "tracker"
 
 
 class Registry:
@@ -53,8 +47,8 @@ class Registry:
         `local` names modules importable from `project_dir`, or `.py` files in it. Raises `DuplicateRule`.
         """
         registry = builtin_rules()
-        if os.environ.get(NO_PLUGINS) != "1":
-            registry._add_plugins()
+        for point in entry_points(RULES):
+            registry.walk(f"{point.name} ({point.value})", point.load)
         for name in local:
             registry.walk(name, partial(_import_local, name, project_dir or Path.cwd()))
         return registry
@@ -65,7 +59,7 @@ class Registry:
         Raises `DuplicateRule`.
         """
         try:
-            with nullcontext() if name.startswith(_RULES + ".") else _public_name():
+            with nullcontext() if name.startswith(_RULES + ".") else public_name():
                 module = load()
         except KeyboardInterrupt:
             raise
@@ -85,6 +79,8 @@ class Registry:
         other = self.rules.setdefault(rule.id(), rule)
         if other is not rule:
             raise DuplicateRule(rule.id(), (other.__module__, rule.__module__))
+        for signal in rule.needs:  # a plug-in's own joins the vocabulary: ranks are merged by it
+            SIGNALS.setdefault(signal.name, signal)
 
     def families(self) -> list[str]:
         """The families there are, sorted."""
@@ -93,6 +89,10 @@ class Registry:
     def names(self) -> set[str]:
         """Everything a selection may name: rule ids, families and `ALL`."""
         return {*self.rules, *self.families(), "ALL"}
+
+    def knows(self, name: str) -> bool:
+        """Whether a selection may name this: a pattern has to fit some rule."""
+        return bool(fnmatch.filter(self.rules, name)) if "*" in name else name in self.names()
 
     def explain_off(self, rule: str, settings: Settings) -> str | None:
         """Why a rule is off under these settings, in words for a user; None when it is on. Raises `KeyError`."""
@@ -103,12 +103,6 @@ class Registry:
         """One object for each rule, on or off, with the knobs the settings give it, sorted by family and id."""
         ordered = sorted(self.rules.items(), key=lambda item: (item[1].family(), item[0]))
         return [cls(**settings.rule.get(name, {})) for name, cls in ordered]
-
-    def _add_plugins(self) -> None:
-        from importlib.metadata import entry_points  # 45 ms that only a run with rules has to pay
-
-        for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-            self.walk(f"{point.name} ({point.value})", point.load)
 
     def _add_module(self, module: ModuleType) -> None:
         for value in list(vars(module).values()):
@@ -169,31 +163,3 @@ def _import_file(name: str, path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
-
-
-@contextmanager
-def _public_name() -> Iterator[None]:
-    """While a stranger's rules are imported, `tracker.rules` is this very package, whatever name it was loaded under.
-
-    `tracker run` loads the package under a private name, so that a user's own `tracker.py` stays theirs. A plug-in says
-    `from tracker.rules import Rule` and has to meet the same class.
-    """
-    if _OWN_PACKAGE == _PUBLIC_PACKAGE:
-        yield
-        return
-
-    def public(name: str) -> bool:
-        return name == _PUBLIC_PACKAGE or name.startswith(_PUBLIC_PACKAGE + ".")
-
-    theirs = {name: module for name, module in sys.modules.items() if public(name)}
-    for name in theirs:
-        del sys.modules[name]
-    for name, module in list(sys.modules.items()):
-        if name == _OWN_PACKAGE or name.startswith(_OWN_PACKAGE + "."):
-            sys.modules[_PUBLIC_PACKAGE + name[len(_OWN_PACKAGE) :]] = module
-    try:
-        yield
-    finally:
-        for name in [name for name in sys.modules if public(name)]:
-            del sys.modules[name]
-        sys.modules.update(theirs)

@@ -6,7 +6,7 @@
     experiment = "cifar"
 
     [tool.tracker.rules]
-    select = ["ALL"]                 # rule ids, families, or ALL
+    select = ["ALL"]                 # rule ids, families, patterns such as "learning-rate-*", or ALL
     ignore = ["reproducibility"]
     patience = 2
 
@@ -26,7 +26,7 @@ import json
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, PrivateAttr
 
@@ -65,15 +65,21 @@ class RulesTable(_Table):
     """`[tool.tracker.rules]`: which rules are asked, and what follows when they find something."""
 
     select: tuple[str, ...] = ("ALL",)
-    """Rules to ask: ids, families, or ALL. The id of a preview rule switches it on."""
+    """Rules to ask: ids, families, patterns (`learning-rate-*`), or ALL. The id of a preview rule switches it on."""
     ignore: tuple[str, ...] = ()
     """Rules not to ask; wins over `select`, except that an id in `select` wins over a family here."""
     preview: bool = False
     """Also ask the rules that are still being tried."""
     stop: tuple[str, ...] = ()
-    """Rules whose findings ask the training to stop."""
+    """Rules whose findings ask the training to stop; under `tracker run` they end the script."""
+    checkpoint: tuple[str, ...] = ()
+    """Rules whose first finding has models, optimizers and generators saved at once, at most three times a run."""
     notify: tuple[str, ...] = ()
     """Rules whose findings are sent as notifications; INFO never is."""
+    notify_from: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ("TRACKER_NOTIFY",)
+    """Names of environment variables with apprise addresses, as those hold secrets."""
+    fail_on: Literal["info", "warning", "error", "fatal", "never"] = "warning"
+    """Least severity of a finding with which `tracker check` exits with 1; `tracker run --fail-on` is apart from it."""
     patience: PositiveInt = 1
     """Judgements in a row that must find a fault before it is reported. Fatal ones are reported at once."""
     local: tuple[str, ...] = ()
@@ -86,7 +92,7 @@ class Suppression(_Table):
     """`[[tool.tracker.suppress]]`: findings that are known and accepted."""
 
     rule: str
-    """Rule id, family, or ALL."""
+    """Rule id, family, pattern, or ALL."""
     subject: str = "*"
     """Glob over the subject (layer, parameter, class, metric key); a module's name stands for all inside it too."""
     reason: str = Field(min_length=1)
@@ -210,6 +216,10 @@ class Settings(_Table):
         """Whether this outcome asks the training to stop."""
         return bool(outcome.findings) and matches(self.rules.stop, outcome.rule, outcome.family)
 
+    def checkpoints(self, outcome: Outcome) -> bool:
+        """Whether a checkpoint is to be saved for this outcome."""
+        return bool(outcome.findings) and matches(self.rules.checkpoint, outcome.rule, outcome.family)
+
     def notifies(self, outcome: Outcome) -> bool:
         """Whether this outcome is to be sent as a notification."""
         return bool(outcome.findings and outcome.severity) and matches(self.rules.notify, outcome.rule, outcome.family)
@@ -217,7 +227,7 @@ class Settings(_Table):
     def digest(self) -> str:
         """First 16 hex digits of a SHA-256 over everything that can change a verdict."""
         judging = self.model_dump(mode="json", include={"profile", "rules", "suppress", "rule"})
-        for without_effect in ("stop", "notify"):
+        for without_effect in ("stop", "checkpoint", "notify", "notify_from", "fail_on"):
             del judging["rules"][without_effect]
         text = json.dumps(judging, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -238,5 +248,7 @@ class Settings(_Table):
 
 
 def matches(selectors: Iterable[str], rule: str, family: str) -> bool:
-    """Whether a rule is meant by any of the selectors: its id, its family, or ALL."""
-    return any(selector in ("ALL", rule, family) for selector in selectors)
+    """Whether a rule is meant by any of the selectors: its id, its family, a pattern of ids, or ALL."""
+    return any(
+        selector in ("ALL", rule, family) or ("*" in selector and fnmatchcase(rule, selector)) for selector in selectors
+    )

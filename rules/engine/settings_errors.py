@@ -33,7 +33,7 @@ def checked_names(settings: Settings, registry: Registry, path: Path | None) -> 
     # What failed to import may be what a name means: the run reports the failure, the name is then let through.
     known = registry.names()
     for where, name in _names(settings):
-        if name not in known and not registry.failures:
+        if not registry.knows(name) and not registry.failures:
             raise UnknownRule(name, where, known, path=path)
     for name in settings.rule:
         if name not in registry.rules and not registry.failures:
@@ -51,7 +51,7 @@ def checked_knobs(rule: type[Rule], given: Mapping[str, Any], path: Path | None)
 
 def _names(settings: Settings) -> Iterator[tuple[str, str]]:
     rules = settings.rules
-    for key in ("select", "ignore", "stop", "notify"):
+    for key in ("select", "ignore", "stop", "checkpoint", "notify"):
         for name in getattr(rules, key):
             yield f"[tool.tracker.rules] {key}", name
     # The built-in one may name rules that this build does not have, also where it comes back from a stored run.

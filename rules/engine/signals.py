@@ -59,6 +59,7 @@ OUTPUT_RMS = Signal("output/rms", "root mean square of a module's output", "modu
 OUTPUT_VARIANCE = Signal("output/variance", "variance over the batch of a module's output, mean over units", "module")
 DEAD = Signal("output/dead", "share of units that were zero for every sample of the batch, 0 to 1", "module")
 SATURATED = Signal("output/saturated", "share of units saturated for every sample of the batch, 0 to 1", "module")
+SATURATION = Signal("output/saturation", "share of an activation's values where it is flat, 0 to 1", "module")
 NORM_MEAN = Signal("norm/mean", "largest absolute running mean of a normalisation layer", "module", "same")
 NORM_VAR_LOW = Signal("norm/var_low", "smallest running variance of a normalisation layer", "module", "same")
 NORM_VAR_HIGH = Signal("norm/var_high", "largest running variance of a normalisation layer", "module", "same")
@@ -79,15 +80,30 @@ OVERLAP = Signal(
 RECALL = Signal("recall", "share of the samples of a class that are predicted as it, 0 to 1", "'<split>/<class>'")
 TARGET_ERROR = Signal("error", "root mean squared difference of outputs and targets", "split: 'train' or 'val'")
 PREDICTIONS = Signal("predictions", "array: how often each class was predicted since the last one", "split", "sum")
+WAIT_DATA = Signal("wait/data", "share of the training time in which a loader was waited for, 0 to 1", "", "max")
+STEP_SECONDS_LONGEST = Signal("step_seconds/longest", "longest time of one step in the epoch, in seconds", "", "max")
+MEMORY = Signal("memory", "memory in use at the end of the epoch, in bytes", "'process' or 'cuda'", "max")
+GRAPHS_HELD = Signal("graphs/held", "graphs of steps of earlier epochs that are still there, among those marked")
+GRAPHS_MARKED = Signal("graphs/marked", "steps of earlier epochs whose graphs were marked")
+INPUT_VARIED = Signal(
+    "input/varied", "standard deviation over the samples of the batch, mean over their values", "'<split>/<input>'"
+)
+LABEL_PADDING = Signal(
+    "labels/padding", "share of the labels that sequences are filled up with and the loss counts, 0 to 1", "split"
+)
+SCORE = Signal("score", "a number in a variable that is called an accuracy, when an evaluation is over", "variable")
+TARGET_SPREAD = Signal("targets/std", "standard deviation of the targets that `error` is about", "as there")
 
 SIGNALS: dict[str, Signal] = {
     signal.name: signal
     for signal in (
         LOSS, EPOCH_LOSS, VAL_LOSS, TRAIN_ACCURACY, VAL_ACCURACY, GRAD_NORM, WEIGHT_NORM, UPDATE_RATIO, LR,
         CLASS_COUNT, STEP_SECONDS, OVERHEAD, METRIC, METRIC_IN_MLFLOW, LOSS_TERM, BACKWARDS, CLIP_NORM, GRAD_SCALE,
-        SCHEDULER_STEPS, OUTPUT_RMS, OUTPUT_VARIANCE, DEAD, SATURATED, NORM_MEAN, NORM_VAR_LOW, NORM_VAR_HIGH,
+        SCHEDULER_STEPS, OUTPUT_RMS, OUTPUT_VARIANCE, DEAD, SATURATED, SATURATION, NORM_MEAN, NORM_VAR_LOW, NORM_VAR_HIGH,
         BATCH_SIZE, INPUT_MEAN, INPUT_STD, INPUT_LOW, INPUT_HIGH, INPUT_NONFINITE, LABEL_RUNS, REPEATED, LOOKED_AT,
         OVERLAP, RECALL, TARGET_ERROR, PREDICTIONS,
+        WAIT_DATA, STEP_SECONDS_LONGEST, MEMORY, GRAPHS_HELD, GRAPHS_MARKED,
+        INPUT_VARIED, LABEL_PADDING, TARGET_SPREAD, SCORE,
     )
 }  # fmt: skip
 

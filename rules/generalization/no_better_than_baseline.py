@@ -8,14 +8,24 @@ from collections.abc import Iterator, Mapping
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, NotApplicable, Phase, Rule, Series, Severity, Trace
-from ..engine.signals import CLASS_COUNT, EPOCH_LOSS, LOSS, TRAIN_ACCURACY, VAL_ACCURACY, VAL_LOSS
+from ..engine.signals import (
+    CLASS_COUNT,
+    EPOCH_LOSS,
+    LOSS,
+    TARGET_ERROR,
+    TARGET_SPREAD,
+    TRAIN_ACCURACY,
+    VAL_ACCURACY,
+    VAL_LOSS,
+)
 
 
 class NoBetterThanBaseline(Rule):
     """After several epochs the model is no better than always giving the most frequent answer.
 
     Accuracy is compared with the share of the most frequent class, or with 1/classes where counts are not known or
-    classes are weighted. Without an accuracy the loss is compared with the entropy of the class shares.
+    classes are weighted. Without an accuracy the loss is compared with the entropy of the class shares, and the error
+    of a regression with the standard deviation of its targets, on the same samples.
 
     ## Why it matters
     Whatever the curves look like, nothing that generalises has been learned from the inputs.
@@ -37,7 +47,7 @@ class NoBetterThanBaseline(Rule):
 
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
-    profiles = frozenset({"supervised", "language-model", "fine-tune", "unknown"})
+    profiles = frozenset({"supervised", "regression", "language-model", "fine-tune", "unknown"})
     explains = ("overfitting",)
 
     min_gain: float = Field(0.1, gt=0, lt=1)
@@ -48,6 +58,9 @@ class NoBetterThanBaseline(Rule):
 
     tolerance: float = Field(0.02, ge=0, lt=1)
     """Share by which a loss must be below that of a constant answer."""
+
+    min_explained: float = Field(0.005, gt=0, lt=1)
+    """Share of the variance of held-out targets that a regression with some signal explains at its best."""
 
     min_epochs: PositiveInt = 3
     """Epochs before anything is judged; also how many latest values are looked at."""
@@ -62,6 +75,9 @@ class NoBetterThanBaseline(Rule):
         steps = trace.series(LOSS)
         if steps and steps.count < self.min_steps:
             raise NotApplicable(f"{steps.count} steps were seen; {self.min_steps} are needed")
+        if trace.by_subject(TARGET_SPREAD):
+            yield from self._by_error(trace)
+            return
         held_out = trace.series(VAL_ACCURACY)
         accuracy = held_out or trace.series(TRAIN_ACCURACY)
         losses = trace.series(VAL_LOSS) if held_out else trace.series(EPOCH_LOSS)
@@ -91,6 +107,31 @@ class NoBetterThanBaseline(Rule):
             f"{constant} gives {base:.3g}",
             advice=_ADVICE,
             evidence={"accuracy": seen, "baseline": base, "bar": bar},
+        )
+
+    def _by_error(self, trace: Trace) -> Iterator[Finding]:
+        """A regression: the mean of the targets is off by their standard deviation, on whatever samples."""
+        split = "val" if trace.series(TARGET_SPREAD, "val") else "train"
+        ratios = [
+            error / spread
+            for error, spread in zip(
+                trace.series(TARGET_ERROR, split), trace.series(TARGET_SPREAD, split), strict=False
+            )
+            if spread > 0 and math.isfinite(error / spread)
+        ]
+        losses = trace.series(VAL_LOSS if split == "val" else EPOCH_LOSS)
+        if len(ratios) < self.min_epochs or "mse" not in str(trace.facts.get("loss")):
+            raise NotApplicable(f"{len(ratios)} errors with the spread of the targets; {self.min_epochs} are needed")
+        # On held-out samples any gain at all counts as a signal; in training, what a few numbers fitted is not one.
+        bar = 1.0 if split == "val" else 1.0 - self.tolerance
+        least = math.sqrt(1.0 - self.min_explained) if split == "val" else bar - self.tolerance
+        if min(ratios[-self.min_epochs :]) < bar or min(ratios) < least or self._falls(losses):
+            return
+        yield Finding(
+            message=f"error {ratios[-1]:.4g} of the standard deviation of the {split} targets after {len(ratios)} "
+            f"epochs; always giving their mean has 1",
+            advice=_ADVICE,
+            evidence={"ratio": ratios[-1], "best": min(ratios)},
         )
 
     def _by_loss(self, trace: Trace, losses: Series, shares: list[float]) -> Iterator[Finding]:

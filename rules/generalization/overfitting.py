@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from statistics import median
+from statistics import fmean, median, stdev
 
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, NotApplicable, Phase, Rule, Series, Severity, Trace
-from ..engine.signals import EPOCH_LOSS, VAL_ACCURACY, VAL_LOSS
+from ..engine.gates import why_incomparable
+from ..engine.profiles import ONE_OBJECTIVE
+from ..engine.signals import EPOCH_LOSS, LOSS, VAL_ACCURACY, VAL_LOSS
 
 
 class Overfitting(Rule):
     """The validation loss has been well above its best for several epochs while the training loss went on falling.
 
-    The rise must exceed a share of the best value *and* the validation loss's own noise, for several epochs in a row.
-    While the validation accuracy holds, only a loss that doubled is reported: the model is then overconfident.
+    The rise must exceed a share of the best value, a share of where it began, *and* the validation loss's own noise,
+    for several epochs in a row. While the validation accuracy holds, only a loss that doubled is reported, or one far
+    above a training loss that has gone to nothing: the model is then overconfident. Few evaluations need a larger rise.
 
     ## Why it matters
     What is learned from here on is about the training samples, not about the task; the best model is behind.
@@ -28,7 +31,8 @@ class Overfitting(Rule):
 
     ## When it is wrong
     A small validation set is noisy. Dropout and augmentation put the training loss above the validation loss: the two
-    are never compared with each other here. Very large models may recover after such a rise (double descent).
+    are never compared by themselves. Very large models may recover after such a rise (double descent). A run that
+    keeps the state of its best evaluation, or puts it back at the end, has guarded itself, and is not reported.
 
     ## References
     - SageMaker Debugger, Overfit: a gap of 10 % between the losses; the 10 % stand, but for the rise above the best.
@@ -38,10 +42,28 @@ class Overfitting(Rule):
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
     needs = (VAL_LOSS, EPOCH_LOSS)
-    history = 6
+    history = 3
+    explains = ("overtraining",)
+    profiles = ONE_OBJECTIVE
 
     ratio: float = Field(0.1, gt=0)
     """Rise of the validation loss above its best, as a share of it."""
+
+    few_ratio: float = Field(0.5, gt=0)
+    """The same where there are fewer evaluations than twice the patience."""
+
+    spread: float = Field(2.5, gt=0)
+    """How many of their own standard deviations later evaluations must be above a first or second that was the best."""
+
+    min_share: float = Field(0.05, ge=0)
+    """Rise as a share of the first losses: what moves at a thousandth of where it began has been learned."""
+
+    margin: float = Field(10.0, gt=1)
+    """How many times the training loss the validation loss must be, after a rise of `wide_ratio` that has lasted for
+    half of the evaluations, to be reported even while the accuracy holds."""
+
+    wide_ratio: float = Field(0.2, gt=0)
+    """See `margin`."""
 
     factor: float = Field(2.0, gt=1)
     """Rise above the best, as a multiple of it, that is reported even while the accuracy holds."""
@@ -62,23 +84,27 @@ class Overfitting(Rule):
     }
 
     def check(self, trace: Trace) -> Iterator[Finding]:
+        incomparable = why_incomparable(trace)
+        if incomparable is not None:
+            raise NotApplicable(incomparable)
         losses, training = trace.series(VAL_LOSS), trace.series(EPOCH_LOSS)
-        patience = max(self.patience, math.ceil(len(losses) / 20))
-        if len(losses) < 2 * patience:
-            raise NotApplicable(f"{len(losses)} validation losses; {2 * patience} are needed")
-        recent = losses.last(patience)
-        # Medians of as many evaluations as must be above, as the lowest of many noisy values is a lucky one.
-        levels = [losses[at : at + patience].median for at in range(len(losses) - 2 * patience + 1)]
-        best_level = min(range(len(levels)), key=levels.__getitem__)
-        best, lowest = levels[best_level], min(recent)
-        best_at = min(range(best_level, best_level + patience), key=losses.values.__getitem__)
-        rise = max(self.ratio * abs(best), self.tolerance * _noise(losses.values))
-        if lowest <= best + rise:
+        if len(losses) < self.history or not training:
+            raise NotApplicable(f"{len(losses)} evaluations; {self.history} are needed, and a training loss")
+        n = len(losses)
+        found = self._risen(losses, self.min_share * max(abs(losses[0]), abs(training[0])))
+        if found is None:
             return
+        best, best_at, patience, bar = found
+        recent = losses.last(patience)
+        lowest = min(recent)
         train_then, train_now = _at(training, losses, best_at), training[-1]
         if train_now >= train_then:
             return
-        if self._accuracy_holds(trace, patience) and lowest <= self.factor * best:
+        lasts = n - 1 - best_at >= n / 2 and lowest > (1 + self.wide_ratio) * best
+        is_gross = lowest > self.factor * best or (lasts and lowest > self.margin * abs(train_now))
+        if self._accuracy_holds(trace, patience) and not is_gross:
+            return
+        if _keeps_the_best(trace, losses, best_at):
             return
         yield Finding(
             message=f"validation loss {recent.median:.4g} over the last {patience} evaluations; it was {best:.4g} "
@@ -89,22 +115,60 @@ class Overfitting(Rule):
                 "Add data or augmentation, then weight decay or dropout.",
                 "Make the model smaller, or train fewer of its layers.",
             ),
-            evidence={"val_loss": recent.median, "best": best, "bar": best + rise, "train_loss": train_now},
+            evidence={"val_loss": recent.median, "best": best, "bar": bar, "train_loss": train_now},
         )
+
+    def _risen(self, losses: Series, least: float) -> tuple[float, int, int, float] | None:
+        """The best level, its evaluation, how many of the latest count, and the bar they are above; or None.
+
+        `least` is what a rise must exceed in any case.
+        """
+        n, patience = len(losses), max(self.patience, math.ceil(len(losses) / 20))
+        lowest_at = min(range(n), key=losses.values.__getitem__)
+        since, lucky = losses.values[lowest_at + 1 :], losses[lowest_at]
+        bar = lucky + max(self.few_ratio * abs(lucky), least)
+        if lowest_at <= 1 and len(since) > patience and min(since) > bar:
+            if fmean(since) - lucky > self.spread * stdev(since):
+                return lucky, lowest_at, patience, bar  # from the start on, and never again anywhere near
+        ratio, noise = self.ratio, _noise(losses.values)
+        if n < 2 * patience:
+            patience, ratio, noise = 2, self.few_ratio, 0.0  # too few to tell a bend from noise
+        # Medians of as many evaluations as must be above, as the lowest of many noisy values is a lucky one.
+        width = min(patience, n - patience)
+        levels = [losses[at : at + width].median for at in range(n - patience - width + 1)]
+        best_level = min(range(len(levels)), key=levels.__getitem__)
+        best = levels[best_level]
+        best_at = min(range(best_level, best_level + width), key=losses.values.__getitem__)
+        bar = best + max(ratio * abs(best), least, self.tolerance * noise)
+        return (best, best_at, patience, bar) if min(losses.last(patience)) > bar else None
 
     def _accuracy_holds(self, trace: Trace, patience: int) -> bool:
         accuracy = trace.series(VAL_ACCURACY)
-        if len(accuracy) < 2 * patience:
+        if len(accuracy) <= patience:
             return False
         before = sorted(accuracy.values[:-patience])
         # The third best of the past, as the very best of many noisy values is a lucky one.
         return accuracy.last(patience).median >= before[-min(3, len(before))] - self.tolerance * _noise(accuracy.values)
 
 
+def _keeps_the_best(trace: Trace, losses: Series, best_at: int) -> bool:
+    """Whether the weights were put back when all was over, or the last state that was taken is about the best one."""
+    kept = trace.facts.get("kept")
+    saved, loaded = (kept.get(name) for name in ("saved", "loaded")) if isinstance(kept, dict) else (None, None)
+    trained = trace.series(LOSS)
+    end = trained.steps[-1] if trained else losses.steps[-1]
+    if isinstance(loaded, list) and any(isinstance(step, int) and step >= end for step in loaded):
+        return True
+    steps = [step for step in saved if isinstance(step, int)] if isinstance(saved, list) else []
+    # An evaluation is noted at the last step before it, as is a state that is taken behind it.
+    after = losses.steps[best_at + 2] if best_at + 2 < len(losses) else end
+    return bool(steps) and losses.steps[max(0, best_at - 1)] <= steps[-1] < after
+
+
 def _noise(values: Sequence[float]) -> float:
     """Standard deviation of one value, from how far each is from the middle of its neighbours (no slope counts)."""
     bends = [b - (a + c) / 2 for a, b, c in zip(values, values[1:], values[2:], strict=False)]
-    return 1.4826 * median(map(abs, bends)) / math.sqrt(1.5)
+    return 1.4826 * median(map(abs, bends)) / math.sqrt(1.5) if len(bends) > 1 else 0.0
 
 
 def _at(training: Series, losses: Series, at: int) -> float:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.signals import GRAD_NORM, LOSS
+from ..engine.progress import progress_of
+from ..engine.signals import GRAD_NORM
 
 
 class ExplodingGradient(Rule):
@@ -39,15 +40,21 @@ class ExplodingGradient(Rule):
     history = 1
     waits_for_warmup = False
     explains = (
-        "nonfinite-gradient", "nonfinite-loss", "loss-diverging", "loss-spike", "loss-not-decreasing",
-        "no-better-than-baseline",
+        "gradient-spike", "weight-divergence", "update-ratio", "vanishing-gradient", Level.OUTCOME, Severity.FATAL,
     )  # fmt: skip
+    profiles = Rule.profiles | {"autoencoder", "contrastive", "diffusion"}
 
     factor: float = Field(100.0, gt=1)
     """How many times its level at the start of the run the gradient norm must be."""
 
-    window: PositiveInt = 20
-    """Norms in one level (a median); also how many losses are compared."""
+    ratio: float = Field(0.05, gt=0, lt=1)
+    """Share by which the loss must have come down for the growth to be healthy."""
+
+    window: PositiveInt = 5
+    """Norms in one level (a median)."""
+
+    min_norms: PositiveInt = 15
+    """Norms needed."""
 
     healthy = {
         "grad_norm": [1.0 + 0.1 * (i % 5) for i in range(80)],
@@ -59,24 +66,24 @@ class ExplodingGradient(Rule):
     }
 
     def check(self, trace: Trace) -> Iterator[Finding]:
-        norms, losses = trace.series(GRAD_NORM), trace.series(LOSS)
-        if len(norms) < 2 * self.window:
-            raise NotApplicable(f"{len(norms)} norms of the whole gradient were recorded; {2 * self.window} are needed")
+        norms = trace.series(GRAD_NORM)
+        if len(norms) < self.min_norms:
+            raise NotApplicable(f"{len(norms)} norms of the whole gradient were recorded; {self.min_norms} are needed")
         start, now = norms.first(self.window).median, norms.last(self.window).median
         if start == 0 or now <= self.factor * start:
             return
-        if len(losses) < 2 * self.window or not losses.is_finite:
+        progress = progress_of(trace)
+        if progress is None:
             raise NotApplicable("whether the loss profits cannot be told: too few finite losses")
-        loss_then, loss_now = losses.first(self.window).median, losses.last(self.window).median
-        if loss_now < loss_then:
+        if progress.has_learned(self.ratio):
             return
         yield Finding(
-            message=f"gradient norm {now:.2e} over the last {self.window} steps; {start:.2e} over the first, "
-            f"while the loss went from {loss_then:.4g} to {loss_now:.4g}",
+            message=f"gradient norm {now:.2e} over the last {self.window} looked at; {start:.2e} over the first, "
+            f"while the loss went from {progress.initial:.4g} to {progress.now:.4g}",
             advice=(
                 f"Clip the gradient norm, at about {start:.1g}.",
                 "Divide the learning rate by 3 to 10, or warm it up.",
                 "Add normalisation or a residual path.",
             ),
-            evidence={"norm": now, "norm_at_start": start, "factor": self.factor, "loss": loss_now},
+            evidence={"norm": now, "norm_at_start": start, "factor": self.factor, "loss": progress.now},
         )

@@ -59,10 +59,12 @@ class NonfiniteGradient(Rule):
 
         named = sorted(name for name, at in first.items() if name and at == step)
         where = f"in {named[0]}" + (f" and {len(named) - 1} more parameters" if len(named) > 1 else "") if named else ""
+        between = _between(trace, set(named), step)
         before = [loss for s, loss in zip(losses.steps, losses, strict=True) if s <= step]
         yield Finding(
             message=f"gradient norm not finite at step {step} {where}".rstrip()
-            + (f"; the loss there is {before[-1]:.4g}" if before else "; a finite number is expected"),
+            + (f"; the loss there is {before[-1]:.4g}" if before else "; a finite number is expected")
+            + between,
             advice=(
                 "Look in that layer for sqrt, norm, log or a division that meets 0.",
                 "Look for attention or softmax rows whose entries are all masked.",
@@ -70,3 +72,17 @@ class NonfiniteGradient(Rule):
             ),
             evidence={"step": step, "n_parameters": len(named)} | ({"loss": before[-1]} if before else {}),
         )
+
+
+def _between(trace: Trace, lost: set[str], step: int) -> str:
+    """What the order of the parameters says: those behind the operation at fault, seen from the loss, are all lost."""
+    kept = [
+        name
+        for name, norms in trace.by_subject(GRAD_NORM).items()
+        if name not in lost and step in norms.steps and math.isfinite(norms.values[norms.steps.index(step)])
+    ]
+    if not lost:
+        return ""
+    if not kept:
+        return f"; all {len(lost)} parameters have it, so it came between the last layer and the loss"
+    return f"; {len(kept)} parameters, {sorted(kept)[0]} among them, have a finite one, so it came on the way from them"

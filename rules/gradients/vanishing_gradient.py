@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.layers import in_order, matrices
+from ..engine.progress import progress_of, settled_progress
 from ..engine.signals import GRAD_NORM, UPDATE_RATIO
 
 
 class VanishingGradient(Rule):
-    """A weight matrix gets almost none of the gradient that another gets, and hardly changes.
+    """A weight matrix gets almost none of the gradient that another gets, and hardly changes, or nothing is learned.
 
-    Both must hold, as optimizers like Adam make up for a small gradient. Gradients are compared per element, as root
-    mean squares, so that large matrices do not stand out; and with the largest, as through saturated layers each is a
-    fixed factor smaller than the next, and their median is lost too.
+    One of the two must hold, as optimizers like Adam make up for a small gradient. Gradients are compared per element,
+    as root mean squares, so that large matrices do not stand out; and with the largest, as through saturated layers
+    each is a fixed factor smaller than the next, and their median is lost too.
 
     ## Why it matters
     The layer keeps its initial weights: the network trains as if it were frozen random features.
@@ -29,7 +31,8 @@ class VanishingGradient(Rule):
     ## When it is wrong
     Layers frozen on purpose report no gradient and are not judged, nor are embeddings, whose rare rows are quiet by
     nature, and fine-tuning. Experts that are never chosen are quiet too. A branch that starts at zero is quiet in its
-    first steps.
+    first steps. Deep networks with torch's initialisation begin this way and recover: what is judged by the loss is
+    judged at the end, or from step 500 on.
 
     ## References
     - Glorot & Bengio 2010, Understanding the difficulty of training deep feedforward neural networks.
@@ -43,11 +46,20 @@ class VanishingGradient(Rule):
     level = Level.DYNAMICS
     needs = (GRAD_NORM, UPDATE_RATIO)
     finite = False
-    profiles = frozenset({"supervised", "regression", "language-model", "autoencoder", "diffusion", "unknown"})
-    explains = ("loss-not-decreasing", "no-better-than-baseline")
+    profiles = Rule.profiles - {"fine-tune"} | {"autoencoder", "contrastive", "diffusion"}
+    explains = ("collapsed-representation", "update-ratio", Level.OUTCOME)
 
     ratio: float = Field(1e-4, gt=0, lt=1)
     """Share of the largest gradient of a matrix below which a matrix counts as starved."""
+
+    max_ratio: float = Field(1e-3, gt=0, lt=1)
+    """The same where next to nothing was learned."""
+
+    min_fall: float = Field(0.05, gt=0, lt=1)
+    """Share by which the loss must have come down for something to have been learned."""
+
+    max_fall: float = Field(0.5, gt=0, lt=1)
+    """Share by which it must have come down for a starved matrix to have done no harm."""
 
     max_update: float = Field(1e-5, gt=0)
     """Relative change per step below which a matrix counts as unchanged."""
@@ -73,46 +85,49 @@ class VanishingGradient(Rule):
     def check(self, trace: Trace) -> Iterator[Finding]:
         if trace.step < self.min_steps:
             raise NotApplicable(f"step {trace.step}; judged from step {self.min_steps} on")
-        shapes = _matrices(trace)
-        levels: dict[str, float] = {}
-        for name, norms in trace.by_subject(GRAD_NORM, self.window).items():
-            recent = norms.last(self.window)
-            known = name in shapes if shapes else not name.endswith("bias")
-            if known and "emb" not in name.lower() and recent.is_finite:
-                levels[name] = recent.median / math.sqrt(shapes.get(name, 1.0))
+        levels = self._levels(trace)
         if len(levels) < 3:
             raise NotApplicable(f"{len(levels)} weight matrices with gradients; 3 are needed to compare")
         largest = max(levels.values())
-        starved = [name for name, level in levels.items() if level < self.ratio * largest]
+        starved = in_order(trace, [name for name, level in levels.items() if level < self.max_ratio * largest])
         if not starved:
             return
 
         recents = {name: trace.series(UPDATE_RATIO, name).last(self.window) for name in levels}
         updates = {name: recent.median for name, recent in recents.items() if recent and recent.is_finite}
         unchanged = min(self.max_update, max(updates.values(), default=0.0) / self.factor)
+        still = [name for name in starved if levels[name] < self.ratio * largest and updates.get(name, 1.0) < unchanged]
+        progress = progress_of(trace)
+        if progress is None or not progress.has_learned(self.max_fall):
+            yield from (self._finding(trace, name, levels, largest, updates) for name in still)
+        if len(still) < len(starved) and not settled_progress(trace).has_learned(self.min_fall):
+            yield from (self._finding(trace, name, levels, largest, updates) for name in starved if name not in still)
 
-        for name in starved:
-            if updates.get(name, 1.0) >= unchanged:
-                continue
-            yield Finding(
-                subject=name,
-                message=f"gradient {levels[name]:.1e} (root mean square), {largest:.1e} in the matrix with the most; "
-                f"it changes by {updates[name]:.1e} of its norm a step, {unchanged:.0e} or more is expected",
-                advice=(
-                    "Use ReLU or GELU instead of sigmoid or tanh in hidden layers.",
-                    "Add a residual path or normalisation between this layer and the loss.",
-                    "Look for a stray detach(), or dead units, behind this layer.",
-                ),
-                evidence={"gradient": levels[name], "largest_gradient": largest, "update_ratio": updates[name]},
-            )
+    def _levels(self, trace: Trace) -> dict[str, float]:
+        """Gradient of each weight matrix, root mean square of its elements, over the latest samples."""
+        shapes = matrices(trace)
+        levels: dict[str, float] = {}
+        for name, norms in trace.by_subject(GRAD_NORM, self.window).items():
+            recent = norms.last(self.window)
+            known = name in shapes if shapes else not (name.endswith("bias") or "emb" in name.lower())
+            if known and recent.is_finite:
+                levels[name] = recent.median / math.sqrt(shapes.get(name, 1))
+        return levels
 
-
-def _matrices(trace: Trace) -> dict[str, float]:
-    """Number of elements of each parameter of two or more dimensions; empty when shapes are not known."""
-    parameters = trace.facts.get("parameters")
-    found: dict[str, float] = {}
-    for name, about in parameters.items() if isinstance(parameters, dict) else ():
-        shape = about.get("shape") if isinstance(about, dict) else None
-        if isinstance(shape, list) and len(shape) >= 2 and all(isinstance(n, int) and n > 0 for n in shape):
-            found[name] = float(math.prod(n for n in shape if isinstance(n, int)))
-    return found
+    def _finding(
+        self, trace: Trace, name: str, levels: dict[str, float], largest: float, updates: dict[str, float]
+    ) -> Finding:
+        update, norms = updates.get(name, 0.0), trace.series(GRAD_NORM, name)
+        below = [step for step, norm in zip(norms.steps, norms, strict=True) if norm <= 10 * norms[-1]]
+        return Finding(
+            subject=name,
+            message=f"gradient {levels[name]:.1e} (root mean square), {largest:.1e} in the matrix with the most; "
+            f"more than {self.max_ratio:g} of it is expected; it changes by {update:.1e} of its norm a step",
+            advice=(
+                "Use ReLU or GELU instead of sigmoid or tanh in hidden layers.",
+                "Add a residual path or normalisation between this layer and the loss.",
+                "Look for a stray detach(), or dead units, behind this layer.",
+            ),
+            evidence={"gradient": levels[name], "largest_gradient": largest, "update_ratio": update},
+            step=below[0] if below else None,  # about the level it has now: shrunk by then
+        )

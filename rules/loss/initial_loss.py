@@ -29,7 +29,8 @@ class InitialLoss(Rule):
     - Check that labels fit the outputs in order and number.
 
     ## When it is wrong
-    A regulariser added to the loss shifts the first value. A loss *below* that of guessing is right for a pre-trained
+    A training that starts high and learns all the same has got over it: unless the start was ten times too high, it is
+    then no longer reported. A regulariser added to the loss shifts the first value. A loss *below* that of guessing is right for a pre-trained
     model, so it is never reported; neither are fine-tuning, sums over a batch, and weighted binary losses.
     Class weights and label smoothing do not change the loss of a uniform answer.
 
@@ -38,7 +39,7 @@ class InitialLoss(Rule):
     - TheDeepChecker (Braiek & Khomh 2022) fires at an error of 1.0 times ln C; 0.5 times is ours.
     """
 
-    phases = (Phase.STEP, Phase.EPOCH, Phase.RUN)
+    phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
     level = Level.SETTING
     needs = (LOSS,)
@@ -50,6 +51,12 @@ class InitialLoss(Rule):
 
     factor: float = Field(1.5, gt=1)
     """How many times ln(number of classes) the first loss may be."""
+
+    gross: float = Field(10.0, gt=1)
+    """How many times that loss is reported even of a training that has got over it."""
+
+    learned: float = Field(0.5, gt=0, lt=1)
+    """Share of the loss of guessing below which a training has got over its beginning."""
 
     window: PositiveInt = 5
     """How many first losses are looked at: both their median and the very first must be above."""
@@ -69,6 +76,9 @@ class InitialLoss(Rule):
         # is too high spoils the second, a small batch the first.
         seen = min(start[0], start.median)
         if seen <= self.factor * expected:
+            return
+        now = trace.series(LOSS).last(max(self.window, len(trace.series(LOSS)) // 10))
+        if seen <= self.gross * expected and now.is_finite and now.median < self.learned * expected:
             return
         yield Finding(
             message=f"first loss {seen:.4g}; an untrained model that prefers no class has {words} = {expected:.4g}",

@@ -8,11 +8,17 @@ from statistics import median
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, NotApplicable, Phase, Rule, Series, Severity, Trace
-from ..engine.signals import EPOCH_LOSS, LOSS
+from ..engine.gates import why_incomparable
+from ..engine.profiles import ONE_OBJECTIVE
+from ..engine.progress import is_over, scatter
+from ..engine.signals import EPOCH_LOSS, LOSS, LR
 
 
 class LossDiverging(Rule):
     """The training loss has risen well above the best level it had, and stays there.
+
+    It must have risen by half of the initial loss; or, at the end, have given back half of what it had gained, while
+    no learning rate has been raised on purpose. One that recovers was a spike.
 
     ## Why it matters
     A training that gave back what it had learned rarely finds its way back by itself; the best checkpoint is behind it.
@@ -32,19 +38,37 @@ class LossDiverging(Rule):
     """
 
     phases = (Phase.STEP, Phase.EPOCH, Phase.RUN)
-    severity = Severity.ERROR
+    severity = Severity.WARNING
     waits_for_warmup = False
-    profiles = Rule.profiles | {"autoencoder", "diffusion"}
-    explains = ("loss-spike", "loss-not-decreasing", "no-better-than-baseline")
+    explains = (
+        "loss-spike", "loss-not-decreasing", "loss-oscillating", "loss-plateaued", "no-better-than-baseline",
+        "overfitting", "overtraining",
+    )  # fmt: skip
+    profiles = ONE_OBJECTIVE
 
     ratio: float = Field(0.5, gt=0)
     """Rise above the best level, as a share of the initial loss, from which on the loss counts as diverging."""
+
+    gain: float = Field(0.5, gt=0)
+    """Share of what had been gained that a loss must have given back; at least a tenth of the initial loss."""
+
+    min_gain: float = Field(0.3, gt=0, lt=1)
+    """Share of the initial loss that must have been gained for that."""
+
+    few: PositiveInt = 8
+    """Levels below which the scatter of all losses is the noise."""
 
     factor: float = Field(10.0, gt=1)
     """A run whose recent losses are all above this many times its first loss diverged from the very start."""
 
     window: PositiveInt = 20
-    """Losses in one level (a median); at least 5 % of the losses kept."""
+    """Losses in one level (a median), or a fifth of them where they are few; at least 5 % of the losses kept."""
+
+    min_steps: PositiveInt = 25
+    """Losses needed at the end of the run."""
+
+    going_on: PositiveInt = 100
+    """Losses needed before the run is judged while it goes on."""
 
     min_epochs: PositiveInt = 3
     """Epochs in one level where only one loss an epoch is known."""
@@ -56,11 +80,15 @@ class LossDiverging(Rule):
     faulty = {"loss": [2.3 * 0.95**i for i in range(60)] + [0.1 * 1.1**i for i in range(60)]}
 
     def check(self, trace: Trace) -> Iterator[Finding]:
-        losses, window = trace.series(LOSS), self.window
+        incomparable = why_incomparable(trace)
+        if incomparable is not None:
+            raise NotApplicable(incomparable)
+        losses, least = trace.series(LOSS), self.min_steps if is_over(trace) else self.going_on
+        window = min(self.window, len(losses) // 5)
         if not losses:
-            losses, window = trace.series(EPOCH_LOSS), self.min_epochs
-        if len(losses) < 2 * window:
-            raise NotApplicable(f"{len(losses)} losses were recorded; {2 * window} are needed")
+            losses, least, window = trace.series(EPOCH_LOSS), 2 * self.min_epochs, self.min_epochs
+        if len(losses) < least:
+            raise NotApplicable(f"{len(losses)} losses were recorded; {least} are needed")
         if not losses.is_finite:
             raise NotApplicable("a loss is not finite")
 
@@ -74,8 +102,17 @@ class LossDiverging(Rule):
         scale = max(abs(initial), abs(initial - best))
         # The lowest of many noisy levels tends to be one of little spread: its neighbour, not chosen, tells the noise.
         beside = blocks[best_at - 1 if best_at else min(1, len(blocks) - 1)]
-        noise = max(_deviation(blocks[best_at]), _deviation(beside))
-        bar = best + max(self.ratio * scale, self.tolerance * noise)
+        noise = max(_deviation(blocks[best_at]), scatter(beside.values))
+        if len(blocks) < self.few:
+            noise = max(noise, scatter(losses.values))  # the scatter of a few losses is too often small by luck
+        rise = self.ratio * scale
+        if (
+            is_over(trace)
+            and initial - best > self.min_gain * scale
+            and not _was_raised(trace, blocks[best_at].steps[-1])
+        ):
+            rise = min(rise, max(self.gain * (initial - best), 0.1 * scale))
+        bar = best + max(rise, self.tolerance * noise)
 
         first = losses[0]
         if first > 0 and min(recent) > self.factor * first:
@@ -93,6 +130,15 @@ class LossDiverging(Rule):
             ),
             evidence={"loss": now, "best": best, "best_step": best_step, "bar": bar},
         )
+
+
+def _was_raised(trace: Trace, step: int) -> bool:
+    """Whether a learning rate is higher than at that step, by more than a tenth: a restart, or a second phase."""
+    for rates in (trace.series(LR), *trace.by_subject(LR).values()):
+        before = [rate for at, rate in zip(rates.steps, rates, strict=True) if at <= step]
+        if before and max(rates.values[len(before) :], default=0.0) > 1.1 * before[-1]:
+            return True
+    return False
 
 
 def _deviation(losses: Series) -> float:

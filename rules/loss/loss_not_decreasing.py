@@ -9,6 +9,9 @@ from statistics import median
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.gates import profile_of, why_incomparable
+from ..engine.profiles import ONE_OBJECTIVE
+from ..engine.progress import is_over, progress_of
 from ..engine.signals import EPOCH_LOSS, LOSS, TRAIN_ACCURACY, VAL_ACCURACY
 
 
@@ -17,7 +20,7 @@ class LossNotDecreasing(Rule):
 
     The question is asked of the whole run, not of its latest part: a loss that came down and then rests is not judged.
     It counts as decreasing when its level fell by more than a share of the initial loss and more than its noise, or
-    when it falls slowly but steadily.
+    when it falls slowly but steadily. A run of several epochs must have come somewhere.
 
     ## Why it matters
     Nothing is being learned, and more epochs of the same will not change it.
@@ -40,19 +43,31 @@ class LossNotDecreasing(Rule):
 
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
-    profiles = frozenset({"supervised", "regression", "language-model", "autoencoder", "unknown"})
     explains = ("no-better-than-baseline",)
+    profiles = ONE_OBJECTIVE - {"fine-tune"}
 
     ratio: float = Field(0.01, gt=0, lt=1)
     """Decrease since the start, as a share of the initial loss, from which on the loss counts as decreasing."""
 
+    min_fall: float = Field(0.03, gt=0, lt=1)
+    """The same for a supervised run of `long_steps` losses in `long_epochs` epochs, however steadily it falls."""
+
+    long_steps: PositiveInt = 150
+    """Losses from which on a run counts as long."""
+
+    long_epochs: PositiveInt = 3
+    """Epochs from which on a run counts as long."""
+
     tolerance: float = Field(2.0, ge=0)
     """A decrease within this many standard errors of the two levels is not told from none."""
 
-    min_steps: PositiveInt = 100
-    """Losses needed before the run is judged."""
+    min_steps: PositiveInt = 300
+    """Losses needed before the run is judged while it goes on: some tasks rest for long before they start."""
 
-    min_epochs: PositiveInt = 5
+    least_steps: PositiveInt = 60
+    """Losses needed at its end: many networks rest for some tens of steps before they begin to learn."""
+
+    min_epochs: PositiveInt = 4
     """Epochs needed where only one loss an epoch is known."""
 
     window: PositiveInt = 10
@@ -70,37 +85,49 @@ class LossNotDecreasing(Rule):
     quantile: float = Field(1.64, gt=0)
     """Normal quantile beyond which the trend test calls a fall steady."""
 
-    healthy = {"loss": [2.3 * 0.99**i + 0.05 * (i % 4) for i in range(200)]}
-    faulty = {"loss": [2.30 + 0.02 * ((7 * i) % 5 - 2) for i in range(200)]}
+    healthy = {"loss": [2.3 * 0.99**i + 0.05 * (i % 4) for i in range(300)]}
+    faulty = {"loss": [2.30 + 0.02 * ((7 * i) % 5 - 2) for i in range(300)]}
 
     def check(self, trace: Trace) -> Iterator[Finding]:
+        incomparable = why_incomparable(trace)
+        if incomparable is not None:
+            raise NotApplicable(incomparable)
         losses, epochs = trace.series(LOSS), trace.series(EPOCH_LOSS)
-        if losses and losses.count < self.min_steps:
-            raise NotApplicable(f"{losses.count} losses were recorded; {self.min_steps} are needed")
+        over = is_over(trace)
+        needed = self.least_steps if over else self.min_steps
+        if losses and losses.count < needed:
+            raise NotApplicable(f"{losses.count} losses were recorded; {needed} are needed")
         if not losses and len(epochs) < self.min_epochs:
             raise NotApplicable(f"{len(epochs)} epoch losses were recorded; {self.min_epochs} are needed")
         if not (losses.is_finite and epochs.is_finite):
             raise NotApplicable("a loss is not finite")
 
         levels = _levels(losses.values, self.window) if losses else epochs.values
-        start = losses.values[: max(self.window, len(losses) // 20)] if losses else epochs.values[:1]
+        first = min(self.window, max(3, len(losses) // 10))
+        start = losses.values[: max(first, len(losses) // 20)] if losses else epochs.values[:1]
         end = losses.values[-max(self.window, len(losses) // 5) :] if losses else epochs.values[-2:]
         initial, now = median(start), median(end)
         self._refuse_what_is_trained(trace, initial)
 
         decrease = initial - now
         error = math.hypot(_error(start), _error(end))
-        if decrease > max(self.ratio * abs(initial), self.tolerance * error):
+        is_plain = profile_of(trace) in ("supervised", "regression", "language-model")
+        is_long = is_plain and over and losses.count >= self.long_steps and len(epochs) >= self.long_epochs
+        wanted = self.min_fall if is_long else self.ratio
+        if decrease > max(wanted * abs(initial), self.tolerance * error):
             return
         # A tenth of the bar: a full batch without noise shows a steady fall at any learning rate, however small.
-        if _trend(levels) < -self.quantile and decrease > 0.1 * self.ratio * abs(initial):
+        if not is_long and _trend(levels) < -self.quantile and decrease > 0.1 * self.ratio * abs(initial):
             return
-        if self.tolerance * error > self.max_error * abs(initial):
+        if max(decrease, 0.0) + self.tolerance * error > self.max_error * abs(initial) - min(decrease, 0.0):
             raise NotApplicable(f"losses vary too much: {initial:.3g} at the start is known to {error:.2g} only")
+        progress = progress_of(trace)
+        if progress is not None and decrease > -self.tolerance * error and progress.later_fall > self.max_error:
+            return  # single losses hide what the means of epochs, or the held-out loss, show
         change = -100 * decrease / abs(initial)
         yield Finding(
             message=f"loss {now:.4g} after {losses.count or len(epochs)} losses, {initial:.4g} at the start: "
-            f"{change:+.2g} %; a fall of more than {100 * self.ratio:g} % was expected",
+            f"{change:+.2g} %; a fall of more than {100 * wanted:g} % was expected",
             advice=(
                 "Change the learning rate tenfold: up when the update ratio is below 1e-4, down when it is above 1e-1.",
                 "Overfit one batch: when that fails, the fault is in the model, the loss or the loop.",

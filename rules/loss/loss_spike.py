@@ -8,6 +8,8 @@ from statistics import median
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.gates import why_incomparable
+from ..engine.profiles import ONE_OBJECTIVE
 from ..engine.records import EPOCH
 from ..engine.signals import LOSS
 
@@ -38,7 +40,7 @@ class LossSpike(Rule):
     severity = Severity.INFO
     needs = (LOSS,)
     history = 100
-    profiles = Rule.profiles | {"autoencoder", "diffusion"}
+    profiles = ONE_OBJECTIVE
 
     factor: float = Field(3.0, gt=1)
     """How many times the level before it a spike is, at least."""
@@ -53,6 +55,9 @@ class LossSpike(Rule):
     faulty = {"loss": [1.0 + 0.05 * (i % 5) + (9.0 if i == 130 else 0.0) for i in range(200)], "epoch_len": 50}
 
     def check(self, trace: Trace) -> Iterator[Finding]:
+        incomparable = why_incomparable(trace)
+        if incomparable is not None:
+            raise NotApplicable(incomparable)
         losses = trace.series(LOSS)
         if min(losses) < 0:
             raise NotApplicable("the loss is negative at times: a multiple of its level means nothing")

@@ -9,7 +9,9 @@ from statistics import median
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.signals import LOSS, LR, UPDATE_RATIO
+from ..engine.layers import matrices
+from ..engine.progress import progress_of, settled_progress
+from ..engine.signals import LR, UPDATE_RATIO
 
 
 class UpdateRatio(Rule):
@@ -25,9 +27,9 @@ class UpdateRatio(Rule):
     - Too low: check weight scale, loss scale, and whether the gradient reaches these layers.
 
     ## When it is wrong
-    Small networks bear long steps: a ratio too high is not reported while the loss has halved. Biases, norms and
-    embeddings are not judged, nor matrices that start at zero in their first steps, nor the tail of a schedule,
-    nor fine-tuning, where 1e-6 is healthy.
+    Small networks bear long steps, and large ones short steps: what is within the outer bars is reported only when
+    the loss has not come down. Biases, norms and embeddings are not judged, nor matrices that start at zero in their
+    first steps, nor the tail of a schedule, nor fine-tuning, where 1e-6 is healthy.
 
     ## References
     - CS231n notes, "Ratio of weights:updates": about 1e-3.
@@ -38,22 +40,28 @@ class UpdateRatio(Rule):
     severity = Severity.WARNING
     level = Level.DYNAMICS
     needs = (UPDATE_RATIO,)
-    history = 20
+    history = 10
     finite = False
-    profiles = frozenset({"supervised", "regression", "language-model", "autoencoder", "diffusion", "unknown"})
-    explains = (
-        "exploding-gradient", "nonfinite-gradient", "nonfinite-loss", "loss-diverging", "loss-spike",
-        "loss-not-decreasing", "no-better-than-baseline",
-    )  # fmt: skip
+    profiles = Rule.profiles - {"fine-tune"} | {"autoencoder", "contrastive", "diffusion"}
+    explains = ("gradient-spike", "weight-divergence", Level.OUTCOME, Severity.FATAL)
 
     max_ratio: float = Field(1e-1, gt=0)
     """Relative change per step above which a matrix changes too much."""
 
     min_ratio: float = Field(1e-6, ge=0)
-    """Relative change per step below which a matrix does not change."""
+    """Relative change per step below which a matrix does not change, whatever the loss says."""
 
-    window: PositiveInt = 20
-    """How many recent samples give a matrix's level (a median), and how many losses give the loss's."""
+    slow_ratio: float = Field(1e-4, ge=0)
+    """Relative change per step below which it changes slowly: reported where the loss has not come down."""
+
+    min_fall: float = Field(0.05, gt=0, lt=1)
+    """Share by which the loss must have come down for slow steps to pass."""
+
+    max_fall: float = Field(0.1, gt=0, lt=1)
+    """Share by which the loss must have come down for long steps to pass."""
+
+    window: PositiveInt = 10
+    """How many recent samples give a matrix's level (a median)."""
 
     quantile: float = Field(0.5, gt=0, le=1)
     """Share of the matrices that must be beyond a bar."""
@@ -66,7 +74,7 @@ class UpdateRatio(Rule):
 
     def check(self, trace: Trace) -> Iterator[Finding]:
         _refuse_the_tail(trace, self.min_lr)
-        judged = _matrices(trace)
+        judged = matrices(trace)
         levels: dict[str, float] = {}
         for name, ratios in trace.by_subject(UPDATE_RATIO, self.window).items():
             recent = [ratio for ratio in ratios.last(self.window) if isfinite(ratio)]
@@ -77,12 +85,16 @@ class UpdateRatio(Rule):
 
         high = {name: level for name, level in levels.items() if level > self.max_ratio}
         low = {name: level for name, level in levels.items() if level < self.min_ratio}
+        slow = {name: level for name, level in levels.items() if level < self.slow_ratio}
         needed = self.quantile * len(levels)
-        if high and len(high) >= needed and not _has_halved(trace, self.window):
-            worst, many, bar = max(high, key=high.__getitem__), high, f"below {self.max_ratio:g}"
+        if high and len(high) >= needed and not _has_learned(trace, self.max_fall):
+            worst, many, bar = max(sorted(high), key=high.__getitem__), high, f"below {self.max_ratio:g}"
             advice = ("Lower", "Warm up the learning rate, or clip the gradient norm.")
         elif low and len(low) >= needed:
-            worst, many, bar = min(low, key=low.__getitem__), low, f"above {self.min_ratio:g}"
+            worst, many, bar = min(sorted(low), key=low.__getitem__), low, f"above {self.slow_ratio:g}"
+            advice = ("Raise", "Check that the gradient reaches these layers, and the scale of the loss.")
+        elif slow and len(slow) >= needed and not settled_progress(trace).has_learned(self.min_fall):
+            worst, many, bar = min(sorted(slow), key=slow.__getitem__), slow, f"above {self.slow_ratio:g}"
             advice = ("Raise", "Check that the gradient reaches these layers, and the scale of the loss.")
         else:
             return
@@ -108,18 +120,10 @@ def _refuse_the_tail(trace: Trace, share: float) -> None:
         raise NotApplicable(f"the learning rate {max(now):.2g} is in the tail of its schedule (peak {max(peaks):.2g})")
 
 
-def _has_halved(trace: Trace, window: int) -> bool:
-    losses = trace.series(LOSS)
-    return len(losses) > window and 0 <= losses.last(window).median < 0.5 * losses.first(5).median
-
-
-def _matrices(trace: Trace) -> set[str]:
-    """Names of the parameters of two or more dimensions that are no embeddings; empty when shapes are not known."""
-    parameters = trace.facts.get("parameters")
-    if not isinstance(parameters, dict):
-        return set()
-    shapes = {name: about.get("shape") for name, about in parameters.items() if isinstance(about, dict)}
-    return {name for name, shape in shapes.items() if isinstance(shape, list) and len(shape) >= 2 and "emb" not in name}
+def _has_learned(trace: Trace, ratio: float) -> bool:
+    """Whether the loss came down, as far as it is known."""
+    progress = progress_of(trace)
+    return progress is not None and progress.has_learned(ratio)
 
 
 def _looks_like_a_matrix(name: str) -> bool:

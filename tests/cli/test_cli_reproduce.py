@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tracker.cli import run
+from tracker.journal import JournalReader
 from tracker.rundir import RunDir
 
 TORCH = """
@@ -210,3 +211,40 @@ def test_a_run_without_captured_code_cannot_be_reproduced(capfd, monkeypatch, tm
     assert code == 2
     assert "not captured" in capfd.readouterr().err
     assert not (tmp_path / "again").exists()
+
+
+SPOILT = """
+    import torch
+    from tracker import Run, track
+    torch.set_num_threads(1)
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = torch.nn.Linear(4, 4)
+            self.scale = torch.nn.Linear(4, 4)
+        def forward(self, x, spoil):
+            return self.scale(self.body(x)) - (torch.zeros(1).log() if spoil else 0.0)
+    net = Net()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
+    with track(Run("spoilt")):
+        for step in range(80):
+            optimizer.zero_grad()
+            net(torch.randn(8, 4), step == 61).pow(2).mean().backward()
+            optimizer.step()
+"""
+
+
+@pytest.mark.slow
+def test_a_step_can_be_gone_back_to_and_looked_at_closely(project, capfd, tmp_path):
+    commit(project, train=SPOILT)
+    original = train(project)
+    code, said, _ = reproduce(capfd, original.spec["id"], "--into", tmp_path / "b", "--until", 61, "--debug")
+    (again,) = [one for one in RunDir.all() if one.spec.get("reproduce_of")]
+    norms = [one.step for _, one in JournalReader(again.journal).read() if getattr(one, "signal", "") == "weight_norm"]
+    fired = json.dumps(said["findings"])
+
+    assert code == 1
+    assert "nonfinite-loss" in fired
+    assert set(norms) >= set(range(41, 62))
+    assert max(norms) == 61
+    assert "repro.last" not in tags_of(original.spec["id"])  # a look is no proof

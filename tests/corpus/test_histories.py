@@ -47,7 +47,7 @@ def test_a_rate_too_high_is_one_headline_over_its_consequences():
     headline = observed.verdict["findings"][0]
 
     assert "nonfinite-loss" in observed.loud
-    assert headline["rule"] == "lr-out-of-range"
+    assert headline["rule"] == "learning-rate-too-high"
     assert "nonfinite-loss" in headline["explains"]
 
 

@@ -128,6 +128,20 @@ def test_the_saturated_share_counts_units_on_the_flat_part_for_every_sample(acti
     assert subjects(run, "output/dead") == set()
 
 
+def test_the_saturation_is_the_share_of_values_on_the_flat_part():
+    model = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 3))
+    x, y = torch.full((24, 1), 100.0), data()[1]
+    x[:6] = 0.0
+    with torch.no_grad():
+        model[0].weight.fill_(1.0)
+        model[0].weight[:4] = 0.0
+        model[0].bias.zero_()
+    run = train(model, x, y)
+
+    assert value(run, "output/saturation", "1") == pytest.approx(0.5 * 18 / 24)
+    assert value(run, "output/saturated", "1") == 0
+
+
 def test_one_sample_off_the_flat_part_is_enough():
     model = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 3))
     x, y = torch.full((24, 1), 100.0), data()[1]

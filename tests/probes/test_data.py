@@ -234,6 +234,46 @@ def test_the_order_of_labels_is_told(order, expected):
     assert readings(run, "labels/runs", "train") == [(0, pytest.approx(expected))]
 
 
+def test_the_order_of_labels_of_a_yes_or_no_is_told_and_that_of_quantities_is_not():
+    model = mlp(6, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    x, kinds = data(32)[0], [(torch.arange(32) >= 16).float()[:, None], torch.randn(32, 1)]
+    seen = []
+    for y in kinds:
+        with tracked() as run:
+            optimizer.zero_grad()
+            functional.mse_loss(model(x), y).backward()
+            optimizer.step()
+        seen.append(readings(run, "labels/runs", "train"))
+
+    assert seen == [[(0, pytest.approx(30 / 31))], []]
+
+
+def test_a_batch_of_equal_samples_does_not_vary():
+    x, y = data(32)
+    same, other = (train_on(lambda rows=rows: [(rows, y)]) for rows in (x[:1].expand(32, 6).clone(), x))
+
+    assert readings(same, "input/varied") == [(0, 0.0)]
+    assert readings(other, "input/varied") == [(0, pytest.approx(x.std(0).mean().item(), rel=1e-4))]
+    assert facts(same, "inputs") == [{"input": {"shape": [32, 6], "dtype": "float32"}}]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([[1, 2, 0, 0], [3, 0, 0, 0], [1, 1, 2, 3]], 5 / 12),
+        ([[0, 0, 0, 0], [3, 0, 0, 0], [1, 1, 2, 0]], 4 / 12),  # a row of filler alone may be meant
+        ([[1, 2, 3, 4], [4, 3, 2, 1]], 0.0 + 1 / 8),
+    ],
+)
+def test_the_filler_at_the_end_of_rows_is_counted(rows, expected):
+    assert inputs.padding(torch.tensor(rows), -100) == pytest.approx(expected)
+
+
+def test_filler_that_the_loss_leaves_out_is_none():
+    assert inputs.padding(torch.tensor([[1, 2, 0, 0], [3, 0, 0, 0]]), 0) == 0.0
+
+
 # -- repeated batches --------------------------------------------------------------------------------------------------
 
 
@@ -258,7 +298,7 @@ def test_one_batch_by_hand_over_and_over_is_told():
     x, y = data(8)
     run = train_on(lambda: [(x, y)] * 5)
 
-    assert facts(run, "batches") == [{"source": "by hand"}]
+    assert facts(run, "batches") == [{"source": "by hand", "rows": 8}]
     assert readings(run, "batch/repeated", "train") == [(4, 4.0)]
     assert readings(run, "batch_size", "train") == [(0, 8.0)]
 
@@ -283,8 +323,66 @@ def test_samples_of_both_training_and_validation_are_counted(shared):
 
     assert readings(run, "data/overlap", "val") == [(4, shared / 16)]
     assert facts(run, "overlap") == [
-        {"train_samples": 40, "train_duplicates": 0, "val": {"samples": 16, "shared": shared}}
+        {
+            "train_samples": 40,
+            "train_duplicates": 0,
+            "train_batches": 5,
+            "is_few": False,
+            "val": {"samples": 16, "shared": shared},
+        }
     ]
+
+
+def test_images_that_differ_inside_an_empty_margin_are_different_batches():
+    x, y = torch.zeros(64, 8, 8), torch.zeros(64, dtype=torch.long)
+    x[:, 2:6, 2:6] = torch.rand(64, 4, 4, generator=torch.Generator().manual_seed(0))
+    images = x.reshape(64, 64)
+    run = train_on(lambda: [(images[start : start + 8], y[:8]) for start in range(0, 64, 8)], mlp(64))
+
+    assert readings(run, "batch/repeated", "train") == [(7, 0.0)]
+    assert facts(run, "batches")[-1] == {"source": "by hand", "rows": 64}
+
+
+def test_samples_of_a_few_whole_numbers_are_said_to_be_alike_by_chance():
+    bits = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]]).repeat(3, 1)
+    run = train_on(lambda: [(bits, torch.zeros(12, dtype=torch.long))] * 3, mlp(2))
+
+    assert facts(run, "overlap")[-1]["is_few"]
+
+
+def test_a_loader_is_called_as_the_variable_it_is_in():
+    train_loader, val_loader = loader_over(*data(32)), loader_over(*data(16, seed=1))
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+
+    def evaluate(batches):
+        with torch.no_grad():
+            for x, _ in batches:
+                model(x)
+
+    with tracked() as run:
+        for x, y in train_loader:
+            step(model, optimizer, x, y)
+        evaluate(val_loader)
+
+    assert [loader["name"] for loader in facts(run, "loaders")[-1]] == ["train_loader", "val_loader"]
+
+
+def test_evaluating_the_training_data_with_a_loader_of_its_own_is_no_held_out_set():
+    x, y = data(40)
+    dataset = TensorDataset(x, y)
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    with tracked() as run:
+        for _ in range(8):
+            for a, b in DataLoader(dataset, 8, shuffle=True):
+                step(model, optimizer, a, b)
+            with torch.no_grad():
+                for a, _ in DataLoader(dataset, 16):
+                    model(a)
+
+    assert {loader["split"] for loader in facts(run, "loaders")[-1]} == {"train"}
+    assert readings(run, "data/overlap") == []
 
 
 def test_a_random_split_shares_nothing_and_a_wrong_one_is_seen():

@@ -358,6 +358,48 @@ def test_a_copy_of_the_model_is_evaluated_as_the_model():
     assert values(run, "accuracy/val") == [right / 20]
 
 
+def test_targets_that_are_rows_of_a_variable_are_known_by_the_rows_of_the_inputs():
+    x, y = classes()
+    X, X_val, y_all, y_val = x[:40], x[40:], y[:40], y[40:]
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    theirs = []
+    with tracked() as run:
+        for _ in range(6):
+            order = torch.randperm(40)
+            for start in range(0, 40, 10):
+                rows = order[start : start + 10]
+                optimizer.zero_grad()
+                functional.cross_entropy(model(X[rows]), y_all[rows]).backward()
+                optimizer.step()
+            with torch.no_grad():
+                theirs.append((model(X_val).argmax(1) == y_val).float().mean().item())
+
+    assert facts(run, "evaluation")[-1]["target"] in ("frame y", "frame y_all")
+    assert facts(run, "evaluation")[-1]["sets"]["val"] == {"samples": 20, "source": "by hand", "partial": False}
+    assert values(run, "accuracy/val")[-1] == pytest.approx(theirs[-1])
+
+
+def test_slices_of_one_tensor_are_two_sets_where_they_do_not_overlap():
+    x, y = classes()
+    x_train, y_train, x_test, y_test = x[:40], y[:40], x[40:], y[40:]
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with tracked() as run:
+        for _ in range(8):
+            optimizer.zero_grad()
+            functional.cross_entropy(model(x_train), y_train).backward()
+            optimizer.step()
+            with torch.no_grad():
+                right = (model(x_test).argmax(1) == y_test).float().mean().item()
+                model(x_train)
+
+    sets = facts(run, "evaluation")[-1]["sets"]
+    assert sets["val"]["samples"] == 20
+    assert set(sets["train"]["names"]) == {"x_train", "x"}
+    assert values(run, "accuracy/val")[-1] == pytest.approx(right)
+
+
 @pytest.mark.parametrize("how", ["whole", "sliced", "indexed"])
 def test_batches_made_by_hand_are_told_apart_by_their_variables(how):
     x, y = classes()
@@ -392,7 +434,10 @@ def test_batches_made_by_hand_are_told_apart_by_their_variables(how):
     assert len(values(run, "loss/val")) >= 5
     assert set(values(run, "accuracy/val")) <= {round(a, 7) for _, a in theirs} | {a for _, a in theirs}
     assert facts(run, "evaluation")[-1]["sets"]["val"]["source"] == "by hand"
-    assert facts(run, "evaluation")[-1]["sets"]["train"] == {"source": "by hand"}
+    assert facts(run, "evaluation")[-1]["sets"]["train"] == {
+        "source": "by hand",
+        "names": ["X_train"] if how == "indexed" else ["X_train", "xb"],
+    }
 
 
 def test_a_pass_without_gradients_inside_a_training_step_is_no_evaluation():
@@ -428,7 +473,7 @@ def test_a_loader_that_is_evaluated_between_steps_by_hand_is_not_that_of_the_tra
                     model(a)
 
     assert [row["split"] for row in facts(run, "loaders")[-1]] == ["val"]
-    assert facts(run, "batches") == [{"source": "by hand"}]
+    assert [fact["source"] for fact in facts(run, "batches")] == ["by hand"]
     assert readings(run, "data/overlap", "train") == []
 
 

@@ -229,7 +229,11 @@ def test_operations_between_the_last_layer_and_the_loss(loss_of, function, ops):
         (lambda: nn.Sequential(nn.Linear(6, 8, bias=False), nn.Dropout(0.2), nn.Unflatten(1, (2, 4)), nn.Flatten(1),
                                nn.Linear(8, 3, bias=False)), [("0.weight", "4.weight", "linear", [6, 8, 3])]),
         (lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)), []),
-        (lambda: nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)), []),
+        (lambda: nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)),
+         [("0.weight", "2.weight", "linear", [6, 8, 3])]),
+        (lambda: nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)), []),
+        (lambda: nn.Sequential(nn.Unflatten(1, (1, 6, 1)), nn.Conv2d(1, 4, (3, 1)), nn.MaxPool2d((2, 1)), nn.Flatten(1),
+                               nn.Linear(8, 3)), [("1.weight", "4.weight", "mixed", [1, 8, 3])]),
         (lambda: nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 4, 3), nn.Conv1d(4, 3, 4), nn.Flatten(1)),
          [("1.weight", "2.weight", "convolution", [1, 4, 3])]),
         (lambda: nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 4, 3), nn.ReLU(), nn.Conv1d(4, 3, 4),
@@ -369,3 +373,87 @@ def test_nothing_is_kept_alive_by_a_walk():
 
     assert facts(run, "graph")
     assert references == 0  # a frame's variable is none
+
+
+def backward_only(loss_of, optimizer, n=20):
+    """The last fact `graph` of a run in which `optimizer` never steps."""
+    with tracked() as run:
+        for _ in range(n):
+            optimizer.zero_grad()
+            loss_of().backward()
+    assert fault_parts(run) == []
+    return facts(run, "graph")[-1]
+
+
+def test_an_optimizer_that_never_steps_is_told_though_no_step_ever_ends():
+    model = mlp()
+
+    fact = backward_only(lambda: functional.cross_entropy(model(X), Y), sgd(model))
+
+    assert fact["unstepped"] == [{"class": "SGD", "parameters": 4}]
+
+
+def test_one_of_two_optimizers_that_never_steps_is_told():
+    first, second = mlp(6, 6), mlp(6, 3, seed=1)
+    waiting = sgd(second)  # noqa: F841  it is in sight, as in a script that forgets it
+    fact, _ = train(lambda: functional.cross_entropy(second(first(X)), Y), sgd(first), steps=5)
+
+    assert fact["unstepped"] == [{"class": "SGD", "parameters": 4}]
+
+
+def test_an_optimizer_that_steps_in_a_later_phase_does_not_stand_by():
+    model = mlp()
+    head, whole = torch.optim.SGD(model[2].parameters(), 0.01), sgd(model)
+    with tracked() as run:
+        for optimizer in (head, whole):
+            for _ in range(4):
+                optimizer.zero_grad()
+                functional.cross_entropy(model(X), Y).backward()
+                optimizer.step()
+
+    assert facts(run, "graph")[-1]["unstepped"] == []
+
+
+def test_an_image_that_is_optimized_belongs_to_no_model():
+    model, image = mlp(), torch.zeros(1, 6, requires_grad=True)
+    fact, _ = train(lambda: model(image).sum(), torch.optim.SGD([image], 0.01))
+
+    assert (fact["foreign"], fact["n_unowned"], fact["reached"]) == (1, 4, 5)
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 3)
+        self.scale = torch.ones(3, requires_grad=True)
+        self.heads = {"a": nn.Linear(3, 3)}
+
+    def forward(self, x):
+        return self.heads["a"](self.linear(x) * self.scale)
+
+
+def test_tensors_and_layers_that_a_model_does_not_register_are_named_alike():
+    model = Scaled()
+    fact, run = train(lambda: functional.cross_entropy(model(X), Y), sgd(model))
+
+    assert sorted(fact["unowned"]) == ["heads['a'].bias", "heads['a'].weight", "scale"]
+    told = facts(run, "model")[-1][""]["unregistered"]
+    assert {one["path"] for one in told} == {"heads['a']", "scale"}
+
+
+def test_what_an_earlier_optimizer_has_trained_is_not_forgotten():
+    model = mlp()
+
+    def phase(parameters):
+        optimizer = torch.optim.SGD(parameters, 0.01)
+        for _ in range(4):
+            optimizer.zero_grad()
+            functional.cross_entropy(model(X), Y).backward()
+            optimizer.step()
+
+    with tracked() as run:
+        phase(model.parameters())
+        gc.collect()
+        phase(model[2].parameters())
+
+    assert facts(run, "graph")[-1]["unowned"] == []

@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from tests.trainings import data, facts, fault_parts, loader, mlp, readings, tracked
-from tracker.probes.loop import _from_its_beginning, _without_repeats
+from tracker.probes.loop import Loop, _from_its_beginning, _without_repeats
 
 
 def loop_of(body, n=4, kind=torch.optim.SGD, **options):
@@ -49,6 +49,7 @@ def test_the_order_of_a_usual_step():
         "order": ["zero_grad", "forward", "backward", "clip", "step", "scheduler"],
         "grads_at_backward": "none",
         "discarded": False,
+        "wiped": False,
     }
 
 
@@ -244,3 +245,80 @@ def test_facts_of_the_loop_do_not_grow_with_the_steps():
 
     assert len(facts(run, "loop")) <= 3
     gc.collect()
+
+
+def micro_batches(reset_each, n=3):
+    def body(model, optimizer, x, y):
+        optimizer.zero_grad()
+        for _ in range(n):
+            if reset_each:
+                optimizer.zero_grad()
+            (functional.cross_entropy(model(x), y) / n).backward()
+        optimizer.step()
+
+    return body
+
+
+@pytest.mark.parametrize("reset_each", [True, False])
+def test_gradients_that_are_cleared_between_the_backwards_of_a_step_are_told(reset_each):
+    assert facts(loop_of(micro_batches(reset_each)), "loop")[-1]["wiped"] is reset_each
+
+
+def test_what_a_window_that_was_cut_short_leaves_may_be_cleared():
+    count = []
+
+    def body(model, optimizer, x, y):
+        count.append(1)
+        if len(count) % 5 == 0:  # a new epoch begins
+            optimizer.zero_grad()
+        (functional.cross_entropy(model(x), y) / 2).backward()
+        if len(count) % 5 in (1, 3):
+            optimizer.step()
+            optimizer.zero_grad()
+
+    assert facts(loop_of(body, n=40), "loop")[-1]["wiped"] is False
+
+
+def test_a_backward_for_the_gradient_of_the_input_is_not_wiped():
+    def body(model, optimizer, x, y):
+        x = x.clone().requires_grad_()
+        functional.cross_entropy(model(x), y).backward()
+        optimizer.zero_grad()
+        functional.cross_entropy(model(x.detach() + 0.1 * x.grad.sign()), y).backward()
+        optimizer.step()
+
+    assert facts(loop_of(body), "loop")[-1]["wiped"] is False
+
+
+def test_steps_that_a_scaler_skips_wipe_nothing():
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**126, growth_interval=1)
+
+    def body(model, optimizer, x, y):
+        optimizer.zero_grad()
+        scaler.scale(functional.cross_entropy(model(x), y)).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    assert facts(loop_of(body, n=12), "loop")[-1]["wiped"] is False
+
+
+def test_gradients_of_one_layer_may_be_taken_out_on_purpose():
+    def body(model, optimizer, x, y):
+        optimizer.zero_grad()
+        functional.cross_entropy(model(x), y).backward()
+        model[0].weight.grad = None
+        optimizer.step()
+
+    assert facts(loop_of(body), "loop")[-1]["discarded"] is False
+
+
+def test_a_new_optimizer_does_not_inherit_the_gradients_of_one_that_is_gone():
+    model, (x, y) = mlp(), data()
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    with tracked() as run:
+        functional.cross_entropy(model(x), y).backward()
+        probe = run._session._training.probe(Loop)
+        probe._best = {0: 2}  # the gradients of an optimizer with this number, which is gone, were there
+        optimizer.step()
+
+    assert facts(run, "loop")[-1]["grads_at_backward"] is None

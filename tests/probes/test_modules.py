@@ -43,7 +43,12 @@ def test_a_model_is_described_with_the_shapes_it_puts_out():
                     "2": {"class": "Linear", "parameters": 27, "output": [24, 3]},
                 },
                 "n_layers": 3, "frozen": [], "n_frozen": 0, "uncalled": [], "n_uncalled": 0, "unregistered": [],
-                "n_unregistered": 0, "dropout": 0, "norms": 0, "static_norms": [],
+                "n_unregistered": 0,
+                "calls": {
+                    "0": {"at": 1, "bare": True, "graphed": True},
+                    "2": {"at": 2, "bare": False, "graphed": True},
+                },
+                "dropout": 0, "norms": 0, "static_norms": [],
             }
         }
     ]  # fmt: skip
@@ -339,3 +344,36 @@ def test_copies_that_are_made_at_every_step_leave_nothing_behind():
         assert len(training.probe(Modules)._known) == 1
         assert len(training.probe(Activations)._plans) == 1
         assert set(facts(run, "model")[-1]) == {"", "learner"}
+
+
+class Cut(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.first, self.second, self.how = nn.Linear(6, 8), nn.Linear(8, 3), how
+
+    def forward(self, x):
+        if self.how == "no_grad":
+            with torch.no_grad():
+                return self.second(self.first(x))
+        return self.second(self.first(x).detach() if self.how == "detach" else self.first(x))
+
+
+@pytest.mark.parametrize(("how", "graphed", "bare"), [("", True, False), ("detach", True, True)])
+def test_where_the_graph_is_cut_is_seen_by_what_the_next_layer_is_given(how, graphed, bare):
+    calls = told(train(Cut(how), *data()))["calls"]
+
+    assert calls["first"] == {"at": 1, "bare": True, "graphed": graphed}
+    assert calls["second"] == {"at": 2, "bare": bare, "graphed": True}
+
+
+def test_samples_of_one_prediction_are_told_from_an_evaluation():
+    model, (x, y) = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.Linear(8, 3)), data()
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    with tracked() as run:
+        for _ in range(4):
+            step(model, optimizer, x, y)
+        with torch.no_grad():
+            for _ in range(5):
+                model(x)
+
+    assert [event.data["kind"] for event in events(run, "mode")] == ["training", "evaluation", "sampling"]

@@ -34,6 +34,7 @@ def score(of, batches):
     "settings", [{}, {"weights": torch.tensor([1.0, 3.0, 2.0])}, {"ignored": 1}, {"smoothing": 0.2}]
 )
 def test_batches_of_all_sizes_give_the_weighted_mean_of_their_losses(n, settings):
+    torch.manual_seed(1)
     batches = [(torch.randn(size, 3), torch.randint(0, 3, (size,))) for size in (n, n, 5)]
 
     found = score(criterion(**settings), batches)
@@ -52,6 +53,17 @@ def test_batches_of_all_sizes_give_the_weighted_mean_of_their_losses(n, settings
     assert found.accuracy == pytest.approx((outputs.argmax(1) == targets)[inside].float().mean().item())
     assert found.labels == torch.bincount(targets[inside], minlength=3).tolist()
     assert found.predicted == torch.bincount(outputs.argmax(1)[inside], minlength=3).tolist()
+
+
+def test_the_spread_of_targets_is_that_around_the_mean_of_each_column():
+    torch.manual_seed(0)
+    targets = [torch.randn(20, 2) * torch.tensor([1.0, 5.0]) + torch.tensor([300.0, -40.0]) for _ in range(3)]
+    found = score(criterion("mse_loss", None, (20, 2)), [(torch.zeros(20, 2), one) for one in targets])
+
+    every = torch.cat(targets)
+    assert found.spread == pytest.approx((every - every.mean(0)).square().mean().sqrt().item(), rel=1e-4)
+    assert found.error == pytest.approx(every.square().mean().sqrt().item(), rel=1e-5)
+    assert found.labels == []
 
 
 def test_very_large_outputs_are_judged_by_some_of_their_rows():

@@ -81,11 +81,16 @@ def run_(
     json_out: Annotated[
         Path | None, typer.Option("--json-out", metavar="FILE", help="Write the verdict to a file, as JSON.")
     ] = None,
+    fail_on: Annotated[
+        str | None,
+        typer.Option("--fail-on", metavar="SEVERITY", help="Exit with 1 on a finding of this severity or worse."),
+    ] = None,
 ) -> int:
     """Run a training script as it is, and track it.
 
     Our options stand before the script, the script's own behind it. Any other command stands behind --:
     tracker run -- torchrun --nproc-per-node 2 train.py. The exit code is the script's own; 64 for wrong usage.
+    With --fail-on, a script that ended with 0 exits with 1 when a rule found info, warning, error or fatal.
     """
     from .launching import pairs
     from .launching import run as do
@@ -101,7 +106,7 @@ def run_(
         "observe": observe,
         "quiet": quiet,
     }
-    return do(words, given, json_out)
+    return do(words, given, json_out, fail_on)
 
 
 @app.command()
@@ -160,13 +165,23 @@ def reproduce(
     timeout: Annotated[
         float | None, typer.Option("--timeout", metavar="SECONDS", min=0, help="End the re-run after this time.")
     ] = None,
+    until: Annotated[
+        int | None,
+        typer.Option("--until", metavar="STEP", min=0, help="End behind this step; judge, not grade."),
+    ] = None,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Look closely at the steps ahead of STEP, or all; judge, not grade."),
+    ] = False,
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> int:
     """Restore a run's code and randomness, run it again, and grade how much came out the same."""
+    from ..reproduce.plan import Closer
     from .reproduce import reproduce as do
 
-    return do(run_id, into, yes, use_current_env, use_current_data, timeout, tracking_uri, as_json)
+    closer = Closer(until, debug)
+    return do(run_id, into, yes, use_current_env, use_current_data, timeout, tracking_uri, as_json, closer)
 
 
 @app.command()

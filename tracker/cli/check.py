@@ -61,7 +61,7 @@ def check(
     elif len(given) > 1:
         counts = {said: sum(one["suspicious"] == said for one in verdicts) for said in ("true", "false", "unknown")}
         say(f"{len(given)} judged: {counts['true']} suspicious, {counts['false']} not, {counts['unknown']} unknown")
-    return exit_code(verdicts)
+    return exit_code(verdicts, settings.rules.fail_on)
 
 
 def is_file_name(name: str) -> bool:
@@ -103,9 +103,19 @@ def _check_run(run_id: str, settings: Settings, is_chosen: bool, uri: str | None
     if run.is_alive:
         progress(f"{run.name} is still training; judged is what it has said so far.")
     verdict = judge_records(records, settings)
+    if run.is_ours:
+        verdict = _among_relatives(run, verdict, settings)
     if write:
         _write(run, verdict)
     return machine_form(verdict, run.id, run.tags)
+
+
+def _among_relatives(run: RecordedRun, verdict: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The verdict beside the earlier runs that the run was compared with when it ended; as it is without any."""
+    from ..family import PEERS, SUMMARY, with_family
+
+    own = run.stored(SUMMARY)
+    return with_family(verdict, own, run.stored(PEERS), settings) if own else verdict
 
 
 def _write(run: RecordedRun, verdict: Mapping[str, Any]) -> None:

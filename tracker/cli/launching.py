@@ -15,6 +15,7 @@ from typer.core import TyperCommand
 from ..errors import ConfigError
 from ..forwarding import end_likewise
 from .output import clean, finite
+from .verdicts import SEVERITIES, fails
 
 if TYPE_CHECKING:
     from ..launch import Launch
@@ -64,10 +65,11 @@ def split(args: Sequence[str], flags: Mapping[str, bool]) -> tuple[str, list[str
     return SCRIPT, ours, rest
 
 
-def run(words: Sequence[str], options: Mapping[str, Any], json_out: Path | None) -> int:
+def run(words: Sequence[str], options: Mapping[str, Any], json_out: Path | None, fail_on: str | None = None) -> int:
     """Runs a command as it is, tracked; returns its exit code, or ends as it did by a signal.
 
-    `words` are the kind, then the command; `options` those of `Run`, besides `observe`. Raises `ConfigError` before
+    `words` are the kind, then the command; `options` those of `Run`, besides `observe`; `fail_on` is the severity of a
+    finding that makes 1 of the exit code 0. Raises `ConfigError` before
     anything is started.
     """
     kind, *given = words
@@ -75,6 +77,8 @@ def run(words: Sequence[str], options: Mapping[str, Any], json_out: Path | None)
     checked = _checked(kind, given, options)
     if json_out is not None and not json_out.absolute().parent.is_dir():
         raise ConfigError(f"--json-out {json_out}: there is no folder {json_out.absolute().parent}. Make it first.")
+    if fail_on is not None and fail_on not in SEVERITIES:
+        raise ConfigError(f"--fail-on {fail_on!r} is no severity. Expected one of {', '.join(SEVERITIES)}.")
     target = json_out.absolute() if json_out is not None else None
     from ..launch import prepare
 
@@ -90,7 +94,9 @@ def run(words: Sequence[str], options: Mapping[str, Any], json_out: Path | None)
         print(clean(f"tracker: {command[0]}: {error.strerror}"), file=sys.stderr)
         return 126
     try:
-        _sum_up(launch, kind, given, checked, code, target)
+        forms = _sum_up(launch, kind, given, checked, code, target)
+        if code == 0 and fail_on is not None and any(fails(form, fail_on) for form in forms):
+            code = 1
     except KeyboardInterrupt:
         _say(checked, "tracker: not waited for any longer; what is pending is uploaded in the background.")
     except Exception as error:
@@ -170,8 +176,8 @@ def pairs(given: Sequence[str], option: str) -> dict[str, str]:
 
 def _sum_up(
     launch: Launch, kind: str, given: Sequence[str], options: Mapping[str, Any], code: int, json_out: Path | None
-) -> None:
-    """Waits for the stores, says how each run went, and writes the machine form."""
+) -> list[dict[str, Any]]:
+    """Waits for the stores, says how each run went, and writes and returns the machine forms."""
     from ..launch import wait_for
     from ..report.terminal import Terminal
 
@@ -193,6 +199,7 @@ def _sum_up(
         _write(json_out, {**(forms[0] if forms else _nothing(launch)), "exit_code": code, "runs": forms})
     if whole:
         launch.close()
+    return forms
 
 
 def _attempted(launch: Launch, kind: str, given: Sequence[str], options: Mapping[str, Any], code: int) -> list[RunDir]:

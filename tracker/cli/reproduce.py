@@ -18,11 +18,12 @@ from ..reproduce.environment import (
     is_rebuildable,
     scope_of,
 )
-from ..reproduce.plan import PATCH_LINES, Plan, make_plan
+from ..reproduce.plan import PATCH_LINES, Closer, Plan, make_plan
 from ..reproduce.rerun import Rerun, child_environment, new_folder, place_data, rerun, wait_for_upload
 from ..reproduce.restore import restore_code
 from ..reproduce.verdict import NAMES, Grade, Standing, compare_streams, grade, standing_after
 from .output import ExitCode, clean, is_interactive, print_json, print_table, progress
+from .verdicts import exit_code, machine_form, show_verdict
 
 _UPLOAD_SECONDS = 60.0
 
@@ -36,11 +37,15 @@ def reproduce(
     timeout: float | None,
     tracking_uri: str | None,
     as_json: bool,
+    closer: Closer = Closer(),  # noqa: B008 - it is frozen
 ) -> int:
-    """Restores, runs, compares, grades; 0 when the numbers came out again, 1 when not, 2 when there are none."""
+    """Restores, runs, compares, grades; 0 when the numbers came out again, 1 when not, 2 when there are none.
+
+    With `closer`, what was asked for is not a proof but a closer look: the verdict on the re-run is told instead.
+    """
     original = RecordedRun.find(run_id, tracking_uri)
     try:
-        return _reproduce(original, into, yes, use_current_env, use_current_data, timeout, as_json)
+        return _reproduce(original, into, yes, use_current_env, use_current_data, timeout, as_json, closer)
     finally:
         original.close()
 
@@ -53,10 +58,11 @@ def _reproduce(
     use_current_data: bool,
     timeout: float | None,
     as_json: bool,
+    closer: Closer,
 ) -> int:
     if original.is_alive:
         raise ReproduceError(f"Run {original.given} is still training. Wait until it has ended.")
-    plan = make_plan(original)
+    plan = replace(make_plan(original), closer=closer)
     folder = new_folder(into, plan.own_id)
     _show(plan, folder)
     _check_environment(plan, folder, use_current_env)
@@ -70,6 +76,8 @@ def _reproduce(
         raise
     progress(f"running: {plan.shown_command}")
     done = rerun(plan, root, cwd, timeout, stdout_to_stderr=as_json)
+    if closer:
+        return _tell(original, done, folder, as_json)
     return _judge(original, plan, done, folder, other_data, as_json)
 
 
@@ -166,6 +174,22 @@ def _check_data(plan: Plan, root: Path, use_current_data: bool) -> int:
         progress(f"data: {name} is linked, not copied: the re-run could write to it")
     progress(f"data: {len(data.items) - len(changed)} of {len(data.items)} files as recorded ({data.identity})")
     return len(changed)
+
+
+def _tell(original: RecordedRun, done: Rerun, folder: Path, as_json: bool) -> int:
+    """What the rules say of a re-run that was looked at closely."""
+    if done.rundir is None:
+        raise ReproduceError(f"The re-run ended with exit code {done.returncode} and trained nothing. See {folder}.")
+    wait_for_upload(done.rundir, _UPLOAD_SECONDS)
+    verdict = done.rundir.read_json("findings.json")
+    if not verdict:
+        raise ReproduceError(f"The re-run was not judged within {_UPLOAD_SECONDS:g} s. See {folder}.")
+    form = machine_form(verdict, str(done.rundir.spec["id"]), {})
+    if as_json:
+        print_json({**form, "rerun_of": original.id, "folder": str(folder)})
+    else:
+        show_verdict(f"{original.name}, again", form)
+    return exit_code([form])
 
 
 def _judge(original: RecordedRun, plan: Plan, done: Rerun, folder: Path, other_data: int, as_json: bool) -> int:

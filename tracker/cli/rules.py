@@ -6,11 +6,12 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from ..rules.catalogue import accuracy, figures
 from ..rules.engine.errors import UnknownRule
 from ..rules.engine.knobs import described
 from ..rules.engine.registry import Registry
 from ..rules.engine.rule import Rule
-from ..rules.engine.settings import Settings
+from ..rules.engine.settings import Settings, matches
 from .output import STYLES, ExitCode, print_json, print_table, progress, say
 
 
@@ -48,14 +49,18 @@ def explain_rule(name: str, path: Path | None, as_json: bool) -> int:
     knobs = _knobs(cls, settings)
     summary = _summary(cls, settings.registry, settings)
     story = inspect.cleandoc(cls.__doc__ or "")
+    measured = accuracy().get("rules", {}).get(cls.id(), {})
     if as_json:
-        print_json({"schema": 1, **summary, "story": story, "knobs": knobs})
+        print_json({"schema": 1, **summary, "story": story, "knobs": knobs, "measured": measured})
         return ExitCode.FINE
     say(f"{cls.id()}  {cls.family()} · {summary['severity']} · {'on' if summary['on'] else 'off'}", "bold")
     say(f"asked {', '.join(summary['phases'])}; needs {', '.join(summary['needs']) or 'nothing'}")
     say()
     for line in story.splitlines():
         say(line.removeprefix("## "), "bold" if line.startswith("## ") else None)
+    if measured:
+        say()
+        say(f"Measured: {figures(measured)}")
     if knobs:
         say()
         say(f"Knobs, in [tool.tracker.rule.{cls.id()}]", "bold")
@@ -107,6 +112,7 @@ def _summary(cls: type[Rule], registry: Registry, settings: Settings) -> dict[st
         "on": off is None,
         "why": off or _why_on(cls, settings),
         "severity": cls.severity.name.lower(),
+        "level": cls.level.name.lower(),
         "status": cls.status,
         "about": story[0] if story else "",
         "phases": [phase.value for phase in cls.phases],
@@ -115,7 +121,7 @@ def _summary(cls: type[Rule], registry: Registry, settings: Settings) -> dict[st
 
 
 def _why_on(cls: type[Rule], settings: Settings) -> str:
-    selectors = [name for name in settings.rules.select if name in ("ALL", cls.id(), cls.family())]
+    selectors = [name for name in settings.rules.select if matches((name,), cls.id(), cls.family())]
     return f"'select' has {selectors[-1]}" if selectors else "selected"
 
 

@@ -26,10 +26,23 @@ def machine_form(verdict: Mapping[str, Any], run_id: str, tags: Mapping[str, str
     return {**head, **{key: value for key, value in verdict.items() if key not in head}}
 
 
-def exit_code(verdicts: Sequence[Mapping[str, Any]]) -> int:
-    """1 when any run is suspicious, else 2 when any could not be judged, else 0."""
+SEVERITIES = ("info", "warning", "error", "fatal")
+
+
+def fails(verdict: Mapping[str, Any], fail_on: str = "warning") -> bool:
+    """Whether a run has a finding of this severity or worse; `warning` means as for the tag `suspicious`."""
+    if fail_on == "warning":
+        return bool(verdict["suspicious"] == "true")
+    every = [one for top in verdict.get("findings", ()) for one in (top, *top.get("consequences", ()))]
+    return fail_on in SEVERITIES and any(
+        SEVERITIES.index(one["severity"]) >= SEVERITIES.index(fail_on) for one in every if one["severity"] in SEVERITIES
+    )
+
+
+def exit_code(verdicts: Sequence[Mapping[str, Any]], fail_on: str = "warning") -> int:
+    """1 when any run has a finding that counts, else 2 when any could not be judged, else 0."""
     said = {verdict["suspicious"] for verdict in verdicts}
-    if "true" in said:
+    if any(fails(verdict, fail_on) for verdict in verdicts):
         return ExitCode.FOUND
     return ExitCode.UNJUDGED if "unknown" in said or not verdicts else ExitCode.FINE
 

@@ -155,12 +155,16 @@ class RecordedRun:
     @cached_property
     def evidence(self) -> dict[str, Any]:
         """What was found at the end of the run about its reproducibility: grade, gaps, proof; empty when unknown."""
+        return self.stored(EVIDENCE)
+
+    def stored(self, name: str) -> dict[str, Any]:
+        """A JSON file that was stored with the run at its end; empty when there is none or it cannot be read."""
         if self.rundir is not None:
-            return self.rundir.read_json(EVIDENCE)
+            return self.rundir.read_json(name)
         if self.store is None or self.mlflow_id is None:
             return {}
         try:
-            return _json(self.store.artifacts_to(self.mlflow_id, EVIDENCE, self._folder()))
+            return _json(self.store.artifacts_to(self.mlflow_id, name, self._folder()))
         except StoreError:
             return {}
 

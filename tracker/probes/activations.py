@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..rules.engine.records import Json
-from ..rules.engine.signals import DEAD, OUTPUT_RMS, OUTPUT_VARIANCE, SATURATED
+from ..rules.engine.signals import DEAD, OUTPUT_RMS, OUTPUT_VARIANCE, SATURATED, SATURATION
 from .activation_kinds import Plan, function_of, plan_of
 from .models import Model, tensors_in
 from .passes import Called, Watcher
@@ -55,7 +55,7 @@ class Activations(Watcher):
     channels of a convolution and the features of a linear layer; those behind them have the units of the layer before.
 
     Readings `output/rms` and `output/variance` (over the samples, mean over units and positions), `output/dead` and
-    `output/saturated` (shares of units; see `LEAST_SAMPLES`).
+    `output/saturated` (shares of units; see `LEAST_SAMPLES`), `output/saturation` (share of values).
 
     Event `nonfinite_output`, at most `MOST_EVENTS` times, of the first module in a pass whose output has a NaN or an
     infinity: {"module", "class", "input_finite": whether its tensor inputs were finite, or null on a device, "model"}.
@@ -267,8 +267,10 @@ def _read_units(measured: _Measured, plan: Plan, subject: str, values: torch.Ten
             is_dead &= values.amin(others) >= -plan.zero
         measured.add(DEAD.name, subject, is_dead.sum(), 1 / is_dead.numel())
     if plan.flat is not None:
-        nearest = (values - plan.flat.centre).abs_().amin(others)
+        away = (values - plan.flat.centre).abs_()
+        nearest = away.amin(others)
         measured.add(SATURATED.name, subject, (nearest > plan.flat.reach).sum(), 1 / nearest.numel())
+        measured.add(SATURATION.name, subject, (away > plan.flat.reach).sum(), 1 / away.numel())
 
 
 def _is_measurable(tensor: torch.Tensor) -> bool:

@@ -51,6 +51,8 @@ class Target(NamedTuple):
     behind; `one_hot`: a share for each class; `argmax`: the place of the largest."""
     dtype: torch.dtype | None = None
     dims: int = 0
+    is_indexed: bool = False
+    """Whether the targets have no variable of their own, and are rows of one."""
 
 
 class Criterion:

@@ -3,14 +3,19 @@ data."""
 
 from __future__ import annotations
 
+import itertools
+import math
+import sys
 import weakref
 from collections.abc import Sequence
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils.data import DataLoader
 
 from ..capture.described import describe_loader
+from ..frames import user_frames, variables
 from ..rules.engine.signals import BATCH_SIZE, LOOKED_AT, OVERLAP, REPEATED
 from . import digests
 from .nested import Aside, may_compute, tensors_in
@@ -24,7 +29,11 @@ if TYPE_CHECKING:
 MOST_SAMPLES = 4096
 """Training samples, and samples of each held-out set, that are digested: 4096 of either take a few milliseconds."""
 
+FEW = math.log(1e6)
+"""Logarithm of the number of different samples there can be, below which equal ones are no surprise."""
+
 _MOST_LOADERS = 16
+_MOST_FRAMES = 8
 _MOST_SAID = 100
 """Times that the fact `loaders` is written: a script may make ever new ones."""
 _WHOLE = ("SequentialSampler", "RandomSampler", "DistributedSampler", "WeightedRandomSampler", "InfiniteSampler")
@@ -52,29 +61,37 @@ class Loader:
         self._dataset = _Known(iterator._dataset)
         self._sampler = _Known(iterator._index_sampler)
         self._first: int | None = None
+        self._is_whole = type(_inner_sampler(iterator._index_sampler)).__name__ in _WHOLE
 
     def is_of(self, iterator: Any) -> bool:
         """True when the iterator comes from this loader."""
         return self._sampler.is_(iterator._index_sampler) and self._dataset.is_(iterator._dataset)
 
+    def name_from(self, frame: FrameType, iterator: Any) -> None:
+        """Finds the variable that the loader is in; the outermost one, which is not just a function's parameter."""
+        for at in itertools.islice(user_frames(frame), _MOST_FRAMES):
+            scopes = [variables(at)] + ([at.f_globals] if at.f_code.co_name != "<module>" else [])
+            for name, value in [item for scope in scopes for item in list(scope.items())]:
+                if isinstance(value, DataLoader) and _gives(value, iterator):
+                    self.described["name"] = name
+
     def has_the_data_of(self, other: Loader) -> bool:
         """True when both go over the same samples, as far as can be told."""
         if not self._dataset.is_the_same_as(other._dataset):
             return False
-        mine, theirs = _inner_sampler(self._sampler.get()), _inner_sampler(other._sampler.get())
-        if type(mine).__name__ in _WHOLE and type(theirs).__name__ in _WHOLE:
+        if self._is_whole and other._is_whole:
             return True
+        mine, theirs = _inner_sampler(self._sampler.get()), _inner_sampler(other._sampler.get())
         chosen, others = getattr(mine, "indices", None), getattr(theirs, "indices", None)
         return isinstance(chosen, (list, range)) and isinstance(others, (list, range)) and set(chosen) == set(others)
 
     def takes_the_place_of(self, other: Loader) -> bool:
         """True for the same loader made anew, for another epoch, over all of the data, which may be made anew too."""
-        sampler = _inner_sampler(self._sampler.get())
         return (
             (other._dataset.is_the_same_as(self._dataset) or other._dataset.is_gone)
             and other._sampler.is_gone
             and self._settings == other._settings
-            and type(sampler).__name__ in _WHOLE
+            and self._is_whole
         )
 
     def take_over(self, other: Loader) -> None:
@@ -146,13 +163,17 @@ class Data(Probe):
     user's could tell is the number of batches of the first pass. A loader that nothing was trained on yet, and that was
     not evaluated, has the split null. A loader over the training data that is evaluated is `train` too.
 
-    Fact `batches`: `{"source": "loader" | "by hand"}` of the training.
+    `name` is the user's variable that the loader is found in.
 
-    Fact `overlap`, at the end of an epoch: `{"train_samples", "train_duplicates", "val": {"samples", "shared"}, ...}`:
-    different samples that were digested, how many of the training's were there twice in the first epoch, and how many
-    of each held-out set training has seen. Only batches that were looked at closely count, so the share is a lower
-    bound. A sample is what the loader gave (or, by hand, what the model was given), augmentation included; one on a
-    device is not seen.
+    Fact `batches`: `{"source": "loader" | "by hand"}` of the training; by hand with `rows`, the samples of the tensor
+    that the batch is a slice of (of a copy, the batch itself).
+
+    Fact `overlap`, at the end of an epoch: `{"train_samples", "train_duplicates", "train_batches", "is_few", "val":
+    {"samples", "shared"}, ...}`: different samples that were digested, how many of the training's were there twice in
+    the first epoch, in how many batches, and how many of each held-out set training has seen. Only batches that were
+    looked at closely count, so the share is a lower bound. A sample is what the loader gave (or, by hand, what the
+    model was given), augmentation included; one on a device is not seen. `is_few`: there are so few different samples
+    of this kind (a handful of whole numbers) that the same ones come by chance.
 
     REPEATED counts batches that were there before in the epoch, among the LOOKED_AT that were digested.
     """
@@ -175,6 +196,10 @@ class Data(Probe):
         self._yielded = 0
         self._is_by_hand = True
         self._by_hand: tuple[int | None, list[int], int] | None = None
+        self._rows = 0
+        self._given: weakref.ref[torch.Tensor] | None = None
+        self._batches = 0
+        self._is_few: bool | None = None
         self._sizes: dict[str, int] = {}
         self._seen: set[int] = set()
         self._looked_at = self._repeated = 0
@@ -187,7 +212,8 @@ class Data(Probe):
 
     def batch(self, iterator: Any, batch: Any) -> None:
         yielded = iterator._num_yielded
-        if self._training_on == id(iterator) and not self.training.close and yielded != 1:
+        # An evaluation's iterator may be where one was that training is done with; it draws without gradients.
+        if self._training_on == id(iterator) and not self.training.close and yielded != 1 and torch.is_grad_enabled():
             if self._recent:
                 self._recent, self.drawn, self.current = [], None, None
             self._yielded = yielded
@@ -223,6 +249,7 @@ class Data(Probe):
             inputs = input_of([tensor for _, tensor in tensors])
             if inputs is not None and taken < MOST_SAMPLES:
                 drawn.samples = digests.of_samples(inputs, MOST_SAMPLES - taken)
+                self._note_kind(inputs)
 
     def _loader(self, iterator: Any) -> Loader:
         for loader in self._loaders:
@@ -232,8 +259,10 @@ class Data(Probe):
         before = next((known for known in self._loaders if loader.takes_the_place_of(known)), None)
         if before is not None:
             loader.take_over(before)
+            loader.name_from(sys._getframe(), iterator)
             self._loaders[self._loaders.index(before)] = loader
             return loader
+        loader.name_from(sys._getframe(), iterator)
         self._loaders.append(loader)
         del self._loaders[:-_MOST_LOADERS]
         self._say_loaders()
@@ -250,7 +279,7 @@ class Data(Probe):
         drawn, by_hand = self.drawn, self._by_hand
         self._by_hand = None
         if by_hand is not None and self._is_by_hand:
-            self.training.fact("batches", {"source": "by hand"})
+            self.training.fact("batches", {"source": "by hand", "rows": self._rows})
             self._take(*by_hand)
         if drawn is None or drawn.step != self.training.done or drawn.is_evaluated:
             return
@@ -323,11 +352,23 @@ class Data(Probe):
         if inputs is not None:
             samples = digests.of_samples(inputs, MOST_SAMPLES - len(self._samples))
             self._by_hand = (digests.of_batch(tensors), samples, len(inputs))
+            # The same tensor each time is all of the data, or one batch on purpose, whatever it is a slice of.
+            is_new = self._given is None or self._given() is not inputs
+            self._rows = max(self._rows, rows_behind(inputs) if is_new and self._given is not None else len(inputs))
+            self._given = weakref.ref(inputs)
+            self._note_kind(inputs)
+
+    def _note_kind(self, inputs: torch.Tensor) -> None:
+        if self._is_few is None and inputs.is_cpu and len(inputs) > 1:
+            part = inputs.detach()[:64].reshape(min(len(inputs), 64), -1)
+            values = len(set(part[:, :4096].reshape(-1).tolist()))
+            self._is_few = part.shape[1] * math.log(max(values, 2)) < FEW
 
     def _take(self, digest: int | None, samples: list[int], size: int) -> None:
         """Takes a batch that is trained on."""
         if digest is not None:
             self._looked_at += 1
+            self._batches += 1
             self._repeated += digest in self._seen
             self._seen.add(digest)
         before = len(self._samples)
@@ -360,13 +401,18 @@ class Data(Probe):
         self._seen.clear()
         self._looked_at = self._repeated = 0
         self._is_first_epoch = False
-        found: dict[str, Json] = {"train_samples": len(self._samples), "train_duplicates": self._duplicates}
+        found: dict[str, Json] = {
+            "train_samples": len(self._samples),
+            "train_duplicates": self._duplicates,
+            "train_batches": self._batches,
+            "is_few": bool(self._is_few),
+        }
         for split, samples in self._held_out.items():
             if samples and self._samples:
                 shared = len(samples & self._samples)
                 self.journal.reading(OVERLAP.name, split, step, shared / len(samples))
                 found[split] = {"samples": len(samples), "shared": shared}
-        if len(found) > 2:
+        if self._samples:
             self.training.fact("overlap", found)
 
     def end_close(self) -> None:
@@ -383,6 +429,14 @@ def input_of(tensors: Sequence[torch.Tensor]) -> torch.Tensor | None:
     """The tensor of a batch that tells its samples apart: the first of those with the most values for each."""
     rows = [t for t in tensors if t.dim() and t.numel()]
     return max(rows, key=lambda t: t.numel() // len(t), default=None)
+
+
+def rows_behind(tensor: torch.Tensor) -> int:
+    """Rows of the tensor that this one is a slice of, by its memory; its own where it is a copy."""
+    width = tensor.stride(0) if tensor.dim() > 1 else 1
+    if width <= 0:
+        return len(tensor)
+    return max(len(tensor), tensor.untyped_storage().nbytes() // (width * tensor.element_size()))
 
 
 def _may_be_target(tensor: torch.Tensor) -> bool:
@@ -415,6 +469,13 @@ class _Known:
 
     def get(self) -> Any:
         return None if self._ref is None else self._ref()
+
+
+def _gives(loader: DataLoader[Any], iterator: Any) -> bool:
+    """Whether the iterator is one of this loader's."""
+    held = vars(loader)
+    samplers = (held.get("batch_sampler"), held.get("sampler"))
+    return held.get("dataset") is iterator._dataset and any(one is iterator._index_sampler for one in samplers)
 
 
 def _inner_sampler(sampler: Any) -> Any:

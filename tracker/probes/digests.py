@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 
 ELEMENTS = 128
-"""Values that stand for a sample, or for a tensor of a batch, spread evenly over it."""
+"""Values that stand for a sample, and a quarter of those that stand for a tensor of a batch, spread evenly over it."""
 
 _TOKENS = 2048
 """Whole numbers of a row that are all taken: tokens, whose padding is cut off first."""
@@ -28,7 +29,7 @@ def of_samples(tensor: torch.Tensor, most: int) -> list[int]:
     is_whole = not (rows.is_floating_point() or rows.is_complex())
     allowed = _TOKENS if is_whole else ELEMENTS
     if rows.shape[1] > allowed:
-        rows = rows[:, :: -(-rows.shape[1] // allowed)]
+        rows = rows[:, :: _stride(rows.shape[1], allowed)]
     rows = rows.contiguous()
     if is_whole and rows.dtype is torch.int64 and rows.shape[1] > 1:
         return [hash(_without_padding(row)) for row in rows.tolist()]
@@ -45,10 +46,21 @@ def _without_padding(row: list[int]) -> tuple[int, ...]:
     return tuple(row if stop == len(row) - 1 else row[:stop])
 
 
+def _stride(n: int, most: int) -> int:
+    """The least step that takes at most `most` of `n` values and has no factor in common with `n`.
+
+    One that had would see the same columns of each row again and again: of images, perhaps their empty margin.
+    """
+    step = -(-n // most)
+    while step > 1 and math.gcd(step, n) > 1:
+        step += 1
+    return step
+
+
 def _spread(tensor: torch.Tensor) -> bytes:
     flat = tensor.detach()
     if not flat.is_contiguous():
         flat = flat[:8]  # a copy of all of it may be large
     flat = flat.reshape(-1)
-    flat = flat[:: -(-flat.numel() // ELEMENTS)].contiguous()
+    flat = flat[:: _stride(flat.numel(), 4 * ELEMENTS)].contiguous()
     return bytes(flat.view(torch.uint8).numpy().tobytes())

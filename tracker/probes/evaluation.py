@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from ..rules.engine.signals import PREDICTIONS, RECALL, TARGET_ERROR, VAL_ACCURACY, VAL_LOSS
+from ..rules.engine.signals import PREDICTIONS, RECALL, SCORE, TARGET_ERROR, TARGET_SPREAD, VAL_ACCURACY, VAL_LOSS
 from .by_hand import Variables
 from .criterion import Criterion, Mismatch, Outputs, Place, Target, change_between, start_of, way
 from .data import TRAIN, Data
@@ -19,6 +19,7 @@ from .nested import Aside, may_compute, tensors_in
 from .nodes import kind
 from .passes import Passes
 from .probe import Pass, Probe
+from .scores import scores_in
 from .tally import Answer, Score, Tally
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ _TOLERANCE = 1e-3
 _TOLERANCE_OF_HALVES = 2e-2
 """The same for a loss in float16 or bfloat16, which has two to three digits."""
 
+_INDEXED = 3
+"""Attempts to find nameless targets among the rows of a variable: each may take some milliseconds."""
+
 _MOST_PASSES = 8
+_MOST_NAMES = 8
 _WRAPPERS = ("DistributedDataParallel", "DataParallel")
 
 
@@ -61,20 +66,24 @@ class Evaluation(Probe):
     written when training goes on, or the epoch or the run ends, at the last step that was completed:
 
     - VAL_LOSS, the mean over the batches, weighted by their sizes (not weighted for a loss that is a sum over the
-      batch); VAL_ACCURACY; TARGET_ERROR `val`;
+      batch); VAL_ACCURACY; TARGET_ERROR and TARGET_SPREAD `val`;
       RECALL `val/<class>` for up to 100 classes, and PREDICTIONS `val`, as an array.
     - The first held-out set has the subject '' in VAL_LOSS and VAL_ACCURACY and is called `val` elsewhere. Further
       ones, in the order in which they are first evaluated, are `val2`, `val3` in all of them. Sets are told apart by
       their loader, or by the variable their inputs come from.
     - With these readings, a metric of the same meaning that the user logs (`val_loss`) is not taken for the signal: one
       measure of the same thing stands, the measured one.
-    - For the training, RECALL, PREDICTIONS and TARGET_ERROR `train` cover the closely watched steps of the epoch.
+    - For the training, RECALL, PREDICTIONS, TARGET_ERROR and TARGET_SPREAD `train` cover the closely watched steps of
+      the epoch.
+
+    SCORE is what the script itself computed in the meantime, where a variable is called an accuracy.
 
     Passes over the training data without gradients are not written. Fact `evaluation`: `{"target": where the targets
     come from, "change": what became of them, "loss": its function, "part": the loss of the training has further terms,
     "factor": what it is multiplied with in the training (`loss / 4`; VAL_LOSS is not), "verified": the loss agrees with
     the script's, "sets": {"val": {"samples", "source": "loader" | "by hand", "partial": in some evaluation passes were
-    left out}}}`, with the samples of the first evaluation of each; `train` is there when training data is evaluated.
+    left out}}}`, with the samples of the first evaluation of each; `train` is there when training
+    data is evaluated, with the `names` of the loaders or variables it is found in.
     """
 
     name = "evaluation"
@@ -86,6 +95,7 @@ class Evaluation(Probe):
         self._verified: bool | None = None
         self._factor = 1.0
         self._attempts = 0
+        self._indexed = 0
         self._reason = ""
         """Why nothing was matched so far."""
         self._outputs: deque[_Noted] = deque(maxlen=_MOST_PASSES)
@@ -98,6 +108,7 @@ class Evaluation(Probe):
         self._train: Tally | None = None
         self._trained_with: tuple[str, int | None] = ("", None)
         self._variables = Variables()
+        self._is_train_said = False
 
     # -- passes ----------------------------------------------------------------------------------------------------
 
@@ -206,7 +217,7 @@ class Evaluation(Probe):
             if criterion.target is None:
                 return "the targets of the loss were found neither in the batch nor among the variables"
             self._criterion, self._trained, self._verified = criterion, noted.module, None
-            if criterion.is_part or not value.is_cpu:
+            if criterion.is_part or not value.is_cpu or criterion.target.is_indexed:
                 self._verified = False  # there is nothing to compare with
                 self._say()
             return None
@@ -226,8 +237,15 @@ class Evaluation(Probe):
                 change = "same" if is_it else None
             else:
                 change = change_between(tensor, used, criterion.ignored)
+            if change == "argmax" and used is not None and not bool((used != used.reshape(-1)[:1]).any()):
+                change = None  # one label alone may be the largest place of anything
             if change is not None:
                 return Target(source, path, change, tensor.dtype, tensor.dim())
+        if used is not None and self._indexed < _INDEXED and (drawn is None or drawn.step != self.training.done):
+            self._indexed += 1
+            given = [one for _, ref in noted.arguments if (one := ref()) is not None]
+            for name, whole in self._variables.indexed(given, used, sys._getframe()):
+                return Target("frame", name, "same", whole.dtype, whole.dim(), is_indexed=True)
         return None
 
     def _verify(self, loss: LossNode, value: torch.Tensor) -> None:
@@ -296,14 +314,24 @@ class Evaluation(Probe):
             return
         self._sources[split] = "loader" if drawn is not None else "by hand"
         if split == TRAIN:
-            if TRAIN not in self._sets:
-                self._sets[TRAIN] = {"source": self._sources[split]}
-                self._say()
+            names = [str(drawn.loader.described.get("name") or "")] if drawn is not None else self._variables.names
+            self._note_names(names)
             return
         tally = self._open.get(split)
         if tally is None:
             tally = self._open[split] = Tally(criterion)
         tally.add(outputs, targets, len(output) if output.dim() else 1)
+
+    def _note_names(self, names: list[str]) -> None:
+        """Training data is evaluated, under these names."""
+        known = self._sets.setdefault(TRAIN, {"source": self._sources[TRAIN], "names": []})
+        before = known["names"]
+        if isinstance(before, list) and len(before) < _MOST_NAMES:
+            fresh = [name for name in dict.fromkeys(names) if name and name not in before][:_MOST_NAMES]
+            if fresh or not self._is_train_said:
+                self._is_train_said = True
+                known["names"] = [*before, *fresh]
+                self._say()
 
     def _is_trained(self, module: Any, or_alike: bool = False) -> bool:
         trained = self._trained() if self._trained is not None else None
@@ -316,6 +344,8 @@ class Evaluation(Probe):
         """The evaluation is over."""
         tallies, self._open = self._open, {}
         step = self.training.last_step
+        for name, value in scores_in(sys._getframe()).items() if tallies else ():
+            self.journal.reading(SCORE.name, name, step, value)
         passes = self.training.probe(Passes)
         is_partial = passes is not None and passes.left_out > 0
         with Aside():
@@ -341,6 +371,7 @@ class Evaluation(Probe):
 
     def _write_details(self, split: str, step: int, score: Score) -> None:
         self._write(TARGET_ERROR.name, split, step, score.error)
+        self._write(TARGET_SPREAD.name, split, step, score.spread)
         for label, (there, hit) in enumerate(zip(score.labels, score.hits, strict=True)):
             if there:
                 self.journal.reading(RECALL.name, f"{split}/{label}", step, hit / there)

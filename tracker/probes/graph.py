@@ -10,17 +10,23 @@ import torch
 
 from ..rules.engine.records import Json
 from . import nodes
+from .axes import WATCHED, dropouts, softmaxes
 from .loss import first_function, unscaled
 from .parameters import is_real
 from .probe import Pass, Probe
 from .sight import Sight, Survey
+from .standing import Standing
 from .terms import terms_of
 from .walk import broadcast, consecutive, signature, tail, walk, weight_of
 
 FIRST = 3
 """First steps whose losses are all walked: later ones are when they look different."""
+STANDS_BY = 16
+"""Backward calls without a step after which it is told what the loss reaches: no end of a step may ever come."""
 _MAX_WALKS = 32
 _MAX_NAMES = 50
+_MOST_EVER = 10_000
+"""Parameters that were owned at some time, beyond which those that are gone are forgotten."""
 _MAX_LOSSES = 8
 _HIDDEN = ("compiledfunction", "differentiablegraph")
 _HIDDEN_REASON = "The model is compiled: what its last operations are, ahead of the loss, is not seen."
@@ -33,19 +39,29 @@ class Graph(Probe):
 
         reached       number of parameters that some loss so far reaches
         unreached     trainable parameters, owned by an optimizer, that no loss so far has reached
-        unowned       parameters that a loss reaches and no optimizer owns; `[8, 3]` is the shape of a nameless one
+        unowned       parameters that a loss reaches and no optimizer owns, or has owned before; `[8, 3]` is the shape
+                      of a nameless one
         idle          trainable parameters of the same models that no loss reaches and no optimizer owns
         shared        parameters that two optimizers own, which step in turn
         stale         parameters an optimizer owns that are no longer in any model in sight, and that no loss reaches:
                       the model was made anew, or a part of it replaced, behind the optimizer's back
+        unstepped     [{"class", "parameters"}]: optimizers in sight that have not stepped, nor another one for them,
+                      and how many of their parameters a loss reaches
+        foreign       parameters that a loss reaches and an optimizer owns, but that no model in sight holds: an image
+                      that is optimized, say
         cut           None; `leaf`: the loss is a new leaf, made with `requires_grad=True`; `all`: a loss hangs on no
                       parameter; `part`: it reaches some parameters, and others, trainable and owned, no loss does
         tails         for each kind of loss: {"loss": function, "ops": operations from the loss function to the last
                       layer, views left out, "layer": name of that layer's weight or None}
-        linear_pairs  [{"first": name, "second": name, "kind": "linear" or "convolution", "widths": [in, between,
-                      out]}]: two layers with no activation between them
+        linear_pairs  [{"first": name, "second": name, "kind": "linear", "convolution" or "mixed", "widths":
+                      [in, between, out]}]: two layers with no activation between them
         broadcast     [{"function", "outputs": shape, "targets": shape or None, "result": shape}]: what was repeated
                       to fit the other
+        softmaxes     [{"op": "softmax" or "log_softmax", "shape", "dim": along which its values add up to one, "tail":
+                      between the last layer and the loss, "summed": the dimension along which a product of matrices
+                      sums them then, or None, "batch": samples in the loss, or None, "classes": the dimension in which
+                      the loss function looks for the classes, where it is given this as it is, else None}]
+        dropouts      shares that dropouts leave out, modules and functions, each share once; on the CPU
 
     A loss without a graph raises in `backward`: see the event `loss_detached` of `losses.Losses`.
     """
@@ -59,6 +75,9 @@ class Graph(Probe):
         self._stepped: dict[int, tuple[int, int]] = {}
         """First and last step that was looked at closely, of each optimizer."""
         self._under_way: list[int] = []
+        self._ever: dict[int, weakref.ref[torch.Tensor]] = {}
+        """Parameters that an optimizer had when it stepped first."""
+        self._known_to_step: weakref.WeakSet[Any] = weakref.WeakSet()
         self._signatures: set[tuple[str, ...]] = set()
         self._walks = 0
         self._looks = 0
@@ -72,6 +91,10 @@ class Graph(Probe):
         self._losses: dict[str, Json] = {}
         self._pairs: dict[str, Json] = {}
         self._broadcasts: dict[str, Json] = {}
+        self._softmaxes: dict[str, Json] = {}
+        self._dropouts: set[float] = set()
+        self._standing = Standing()
+        self._fact: dict[str, Json] = {}
 
     # -- what is seen ----------------------------------------------------------------------------------------------
 
@@ -84,6 +107,13 @@ class Graph(Probe):
 
     def before_step(self, optimizer: Any, owned: Any) -> None:
         # An optimizer that steps inside of another's step (SAM, Lookahead) is a part of it, and shares its parameters.
+        if self.training.step < FIRST or optimizer not in self._known_to_step:
+            self._known_to_step.add(optimizer)
+            self._standing.stepped(optimizer)
+            if len(self._ever) > _MOST_EVER:
+                self._ever = {key: ref for key, ref in self._ever.items() if ref() is not None}
+            for group in optimizer.param_groups:
+                self._ever.update((id(p), weakref.ref(p)) for p in group["params"])
         if not self._under_way:
             step = self.training.step
             self._stepped[owned.number] = (self._stepped.get(owned.number, (step, step))[0], step)
@@ -108,6 +138,8 @@ class Graph(Probe):
             if self._is_worth_it(root):
                 self._walks += 1
                 self._walk(root)
+            if self._looks == STANDS_BY and not self.training.optimizers:
+                self._tell()
 
     def end_close(self) -> None:
         if self._is_new and not self._is_off:
@@ -117,6 +149,9 @@ class Graph(Probe):
 
     def finish(self) -> None:
         self.end_close()
+        if self._fact:
+            # Models may be gone by now, what they were is known; and an optimizer may have stepped at last.
+            self.training.fact("graph", {**self._fact, "unstepped": self._unstepped()})
 
     # -- the walk --------------------------------------------------------------------------------------------------
 
@@ -142,7 +177,7 @@ class Graph(Probe):
         return hash(tuple([p.requires_grad for group in groups for p in group["params"]])) if groups else None
 
     def _walk(self, root: Any) -> None:
-        found = walk(root)
+        found = walk(root, kinds=WATCHED)
         if not found.is_whole:
             self._is_off = True
             self.training.unseen("graph", "The graph of the loss has more operations than are walked (20,000).")
@@ -163,9 +198,9 @@ class Graph(Probe):
         if self._looks_new or is_larger:
             self._is_new = True
             self._sight.look(sys._getframe())
-            self._describe(root, found.linear)
+            self._describe(root, found.linear, found.watched)
 
-    def _describe(self, root: Any, linear: list[Any]) -> None:
+    def _describe(self, root: Any, linear: list[Any], watched: list[Any]) -> None:
         function = first_function(terms_of(root))
         names = self._names(self._sight.survey())
 
@@ -184,6 +219,11 @@ class Graph(Probe):
             repeated = broadcast(function, root)
             if repeated is not None and len(self._broadcasts) < _MAX_LOSSES:
                 self._broadcasts.setdefault(str((repeated["function"], len(repeated["result"]))), repeated)
+        for softmax in softmaxes(watched, function):
+            if len(self._softmaxes) < _MAX_NAMES:
+                self._softmaxes.setdefault(str(softmax), softmax)
+        if len(self._dropouts) < _MAX_NAMES:
+            self._dropouts.update(dropouts(watched))
         for first, second, kind in consecutive(linear):
             pair = f"{name(first)} {name(second)}"
             if pair not in self._pairs and len(self._pairs) < _MAX_NAMES:
@@ -201,13 +241,18 @@ class Graph(Probe):
         mine = {id(p): (name, p) for owned in self.training.owned for name, p in owned.items() if id(p) in held}
         unreached = {key for key, (_, p) in mine.items() if key not in reached and p.requires_grad and self._is_sure(p)}
         in_models = survey.parameters()
+        unregistered = {id(p) for _, p in survey.unregistered}
         # Models that are not in sight tell nothing of what belongs to one.
         stale = unreached - in_models if in_models & reached.keys() else set()
         unowned = [
             names.get(key) or str(list(leaf.shape))
             for key, leaf in reached.items()
-            if held and key not in held and isinstance(leaf, torch.nn.Parameter)
+            if held
+            and key not in held
+            and (isinstance(leaf, torch.nn.Parameter) or key in unregistered)
+            and not (key in self._ever and self._ever[key]() is leaf)
         ]
+        self._standing.look(self._sight.optimizers, {id(one) for one in self.training.optimizers})
         lists: dict[str, list[str]] = {
             "unreached": [mine[key][0] for key in mine if key in unreached - stale],
             "unowned": unowned,
@@ -219,12 +264,20 @@ class Graph(Probe):
         for key, found in lists.items():
             fact[key] = list[Json](found[:_MAX_NAMES])
             fact[f"n_{key}"] = len(found)
+        fact["foreign"] = sum(1 for key in reached if key in held - in_models - unregistered)
+        fact["unstepped"] = self._unstepped()
         fact["cut"] = self._cut(reached.keys() & held, bool(unreached))
         fact["tails"] = list(self._losses.values())
         fact["linear_pairs"] = list(self._pairs.values())
         fact["broadcast"] = list(self._broadcasts.values())
+        fact["softmaxes"] = list(self._softmaxes.values())
+        fact["dropouts"] = list[Json](sorted(self._dropouts))
         if self._walks or self._has_leaf:
+            self._fact = fact
             self.training.fact("graph", fact)
+
+    def _unstepped(self) -> list[Json]:
+        return self._standing.told(self._reached.keys())
 
     def _cut(self, reached: Any, has_unreached: bool) -> str | None:
         if self._has_leaf:

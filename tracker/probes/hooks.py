@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import active
+from ..actions.stop import StopTraining
 from ..on_import import when_imported
 from ..patching import Patches, leave_no_frame
 from .loss import note_hooks
@@ -41,7 +42,7 @@ def _install_all() -> None:
     from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
     from torch.utils.data import dataloader
 
-    from .registry import PROBES
+    from .registry import PROBES, plugin_probes
 
     is_traced = torch.compiler.is_compiling
     # Behind a break of the graph, what a compiled function calls is compiled by itself: ours would be, too.
@@ -64,6 +65,8 @@ def _install_all() -> None:
         training = sessions[0]._training if len(sessions) == 1 else _owner(optimizer)
         if training is not None and (training.followed.ident == get_ident() or training.followed.is_here()):
             training.after_step(optimizer)
+            if training.stopped_by is not None:
+                raise StopTraining(training.stopped_by)
 
     _patches.on_undo(register_optimizer_step_pre_hook(before_step).remove)
     _patches.on_undo(register_optimizer_step_post_hook(after_step).remove)
@@ -128,7 +131,7 @@ def _install_all() -> None:
 
         _patches.replace(torch.autograd.graph.saved_tensors_hooks, "__enter__", enter)
 
-    for kind in PROBES:
+    for kind in (*PROBES, *plugin_probes()[0]):
         for tap in kind.taps:
             _tap(kind, tap, is_traced, compiler)
 

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..rules.engine.signals import INPUT_HIGH, INPUT_LOW, INPUT_MEAN, INPUT_NONFINITE, INPUT_STD, LABEL_RUNS
+from ..rules.engine.signals import (
+    INPUT_HIGH,
+    INPUT_LOW,
+    INPUT_MEAN,
+    INPUT_NONFINITE,
+    INPUT_STD,
+    INPUT_VARIED,
+    LABEL_PADDING,
+    LABEL_RUNS,
+)
 from .data import TRAIN, Data
 from .nested import Aside, may_compute, tensors_in
 from .probe import Pass, Probe
 from .readback import Label
 
+if TYPE_CHECKING:
+    from ..rules.engine.records import Json
+
 ELEMENTS = 1 << 15
 """Elements of an input that are measured; of a larger one, samples spread evenly over the batch. NaNs are looked for
 in all of it."""
 
+_MOST_ROWS = 64
+_MOST_LABELS = 1 << 18
 _MOST_INPUTS = 8
 _SIGNALS = (INPUT_MEAN, INPUT_STD, INPUT_LOW, INPUT_HIGH, INPUT_NONFINITE)
 
@@ -28,7 +42,10 @@ class Inputs(Probe):
     loader's batch stand for them, by their place or key in it (`train/0`). Values that are not finite are
     counted, and left out of the rest. The held-out data is measured once in each evaluation that is looked at.
 
-    LABEL_RUNS tells the order of integer labels (N,) in the loss: shuffled data of k equal classes shows 1/k.
+    Fact `inputs`: `{name: {"shape", "dtype"}}` of the first inputs of the training, of whatever dtype.
+
+    LABEL_RUNS tells the order of integer labels (N,) in the loss, or of zeros and ones: shuffled data of k equal
+    classes shows 1/k. LABEL_PADDING looks at integer labels of sequences, (N, T) or a row of N * T.
     """
 
     name = "inputs"
@@ -38,6 +55,8 @@ class Inputs(Probe):
         self._models: list[str] = []
         self._passes = 0
         self._evaluated_at = -1
+        self._samples = 0
+        self._known: dict[str, Json] = {}
 
     def begin_close(self) -> None:
         self._passes = 0
@@ -50,6 +69,7 @@ class Inputs(Probe):
             if not self.training.close:
                 return
             self._passes += 1
+            self._tell(call)
         else:
             data = self.training.probe(Data)
             drawn = data.current if data is not None else None
@@ -57,7 +77,8 @@ class Inputs(Probe):
                 return
             split, self._evaluated_at = str(drawn.loader.split), self.training.done
         with Aside():
-            for name, tensor in self._named(call)[:_MOST_INPUTS]:
+            floating = [(name, tensor) for name, tensor in self._named(call) if tensor.is_floating_point()]
+            for name, tensor in floating[:_MOST_INPUTS]:
                 self._measure(f"{split}/{name}", tensor)
 
     def backward(self, tensor: torch.Tensor, loss: torch.Tensor) -> None:
@@ -71,8 +92,20 @@ class Inputs(Probe):
                 for name, given in drawn.tensors()[:_MOST_INPUTS]:
                     self._measure(f"{TRAIN}/{name}", given)
             targets = node.targets if node is not None and node.is_supervised else None
-            if targets is not None:
-                self._measure_labels(targets)
+            if node is not None and targets is not None:
+                self._measure_labels(targets, node.ignored)
+
+    def _tell(self, call: Pass) -> None:
+        found = self._named(call)
+        self._samples = next((len(tensor) for _, tensor in found if tensor.dim()), 0)
+        if len(self._known) < _MOST_INPUTS and any(name not in self._known for name, _ in found):
+            for name, tensor in found:
+                about: dict[str, Json] = {
+                    "shape": [int(n) for n in tensor.shape],
+                    "dtype": str(tensor.dtype).removeprefix("torch."),
+                }
+                self._known.setdefault(name, about)
+            self.training.fact("inputs", dict(self._known))
 
     def _named(self, call: Pass) -> list[tuple[str, torch.Tensor]]:
         model = type(call.module).__name__
@@ -86,7 +119,7 @@ class Inputs(Probe):
             found += tensors_in(value, names[index] if index < len(names) else str(index))
         for key, value in call.kwargs.items():
             found += tensors_in(value, key)
-        return [(prefix + name, tensor) for name, tensor in found if tensor.is_floating_point()]
+        return [(prefix + name, tensor) for name, tensor in found]
 
     def _measure(self, subject: str, tensor: torch.Tensor) -> None:
         if not tensor.is_floating_point() or not tensor.numel():
@@ -96,12 +129,22 @@ class Inputs(Probe):
         if values.is_cpu and not bool(torch.isfinite(values[0])):
             labels, values = labels[-1:], values[-1:]  # nothing finite is in it
         self.training.readback.add(labels, values)
+        if tensor.dim() > 1 and len(tensor) > 1:
+            self.training.measure(INPUT_VARIED, subject, variation(tensor.detach()))
 
-    def _measure_labels(self, targets: torch.Tensor) -> None:
-        if targets.is_floating_point() or targets.dim() != 1 or len(targets) < 2:
+    def _measure_labels(self, targets: torch.Tensor, ignored: int) -> None:
+        row = targets.reshape(-1) if targets.dim() == 2 and targets.shape[1] == 1 else targets
+        if row.dim() == 1 and len(row) > 1:
+            if row.is_floating_point() and not (row.is_cpu and bool(((row == 0) | (row == 1)).all())):
+                return  # a quantity: neighbours are equal by chance only
+            self.training.measure(LABEL_RUNS, TRAIN, (row[1:] == row[:-1]).float().mean())
+        if targets.is_floating_point():
             return
-        same = (targets[1:] == targets[:-1]).float().mean()
-        self.training.measure(LABEL_RUNS, TRAIN, same)
+        n = self._samples
+        if row.dim() == 1 and 1 < n < len(row) and len(row) % n == 0:
+            row = row.reshape(n, -1)
+        if row.dim() == 2 and row.is_cpu and row.numel() <= _MOST_LABELS and min(row.shape) > 1:
+            self.training.measure(LABEL_PADDING, TRAIN, padding(row, ignored))
 
 
 def statistics(tensor: torch.Tensor) -> torch.Tensor:
@@ -129,6 +172,34 @@ def statistics(tensor: torch.Tensor) -> torch.Tensor:
     std = torch.linalg.vector_norm(torch.where(finite, part - mean, 0.0)) / (n_finite - 1).clamp(min=1).sqrt()
     low = torch.where(finite, part, float("inf")).amin()
     return torch.stack([mean, std, low, torch.where(finite, part, float("-inf")).amax(), others])
+
+
+def variation(tensor: torch.Tensor) -> torch.Tensor:
+    """Standard deviation over the samples, mean over their values: of shape (), on the tensor's device.
+
+    0 when all samples of the batch are the same. Values that are not finite make it so.
+    """
+    rows = tensor.reshape(len(tensor), -1)
+    rows = rows[:_MOST_ROWS, :: -(-rows.shape[1] // (ELEMENTS // _MOST_ROWS))]
+    rows = rows.to(torch.float64 if tensor.dtype is torch.float64 else torch.float32)
+    # From the first sample: equal ones come out as exactly 0, which around a rounded mean they would not.
+    away = rows - rows[:1]
+    return ((away - away.mean(0)).square().sum(0) / (len(rows) - 1)).sqrt().mean()
+
+
+def padding(labels: torch.Tensor, ignored: int) -> float:
+    """Share of the labels (N, T) in the run of one label that rows end with: the same one in all of them, 0 to 1.
+
+    A row of one label alone counts as none: it may be meant. The label that is left out by the loss is no padding.
+    """
+    last = labels[:, -1]
+    filler = last.mode().values
+    if int(filler) == ignored:
+        return 0.0
+    is_end = (labels == filler).flip(1).long().cumprod(1)
+    lengths = is_end.sum(1)
+    lengths = torch.where(lengths < labels.shape[1], lengths, 0)
+    return float(lengths.sum()) / labels.numel()
 
 
 def _sample(tensor: torch.Tensor) -> torch.Tensor:

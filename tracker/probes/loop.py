@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from .models import tensors_in
 from .norms import norm_vectors
 from .parameters import is_real
 from .probe import Pass, Probe, Tap
@@ -23,13 +24,15 @@ class Loop(Probe):
     """The facts `loop` and `accumulation`.
 
     `loop`: `{"order": ["zero_grad", "forward", "backward", "unscale", "clip", "step", "scheduler"],
-    "grads_at_backward": "none" | "zero" | "kept" | null, "discarded": bool}`. `order` is that of two closely watched
-    steps in succession; what repeats within a step stands there once, and what comes before the next forward pass is
-    taken to be its beginning or the end of the step, so that the first thing is one of zero_grad, forward and backward.
-    `grads_at_backward` says what the gradients were when the first backward behind a step began (at best over the
-    backwards between two steps of the same optimizer, at worst over the optimizers); `kept` ones are those of an
-    earlier step, to which this one's are added. `discarded` is true once gradients that a backward had left were gone,
-    or zero, when their optimizer stepped.
+    "grads_at_backward": "none" | "zero" | "kept" | null, "discarded": bool, "wiped": bool}`. `order` is that of two
+    closely watched steps in succession; what repeats within a step stands there once, and what comes before the next
+    forward pass is taken to be its beginning or the end of the step, so that the first thing is one of zero_grad,
+    forward and backward. `grads_at_backward` says what the gradients were when the first backward behind a step began
+    (at best over the backwards between two steps of the same optimizer, at worst over the optimizers); `kept` ones are
+    those of an earlier step, to which this one's are added. `discarded` is true once all gradients that a backward had
+    left an optimizer were gone, or zero, when it stepped. `wiped` is true once, in two steps, all that a backward had
+    left was gone when the next backward of the same step began, and the step was made with what the last one left; not
+    where gradients of the model's input are wanted, as for adversarial samples.
 
     `accumulation`: `{"backwards": n, "batches": m}`: every step has n backward calls outside of closures, on m batches
     of a loader (0 without one). Told once two steps in succession are so and n is above one, and when it changes.
@@ -40,6 +43,7 @@ class Loop(Probe):
         Tap("torch.optim.optimizer:Optimizer", "zero_grad", after="zeroed", close_only=True),
         Tap("torch.nn.modules.module:Module", "zero_grad", after="zeroed", close_only=True),
         Tap("torch.amp.grad_scaler:GradScaler", "unscale_", after="unscaled", close_only=True),
+        Tap("torch.amp.grad_scaler:GradScaler", "update", after="scaler_updated", close_only=True),
     )
 
     def __init__(self, training: Any) -> None:
@@ -58,6 +62,10 @@ class Loop(Probe):
         self._late: set[tuple[int, int]] = set()
         """Of those, what a device has still to answer, and that decides alone."""
         self._readback = Readback(self._heard)
+        self._is_attack = self._has_stepped = False
+        self._wipes = (0, 0)
+        """How often all gradients were gone when a backward of the step began, and how many backwards it has had."""
+        self._n_wiped = 0
         self._counts = (0, 0, 0)
         self._per_step = (0, 0)
 
@@ -81,14 +89,24 @@ class Loop(Probe):
         if getattr(args[0], "_enabled", False):
             self.note("unscale")
 
+    def scaler_updated(self, args: Any, kwargs: Any, result: Any) -> None:
+        """A scaler's step is over: where it skipped its optimizer, nothing else tells."""
+        self._has_stepped, self._wipes = True, (0, 0)
+
+    def adopted(self) -> None:
+        # It may have the number of one that is gone, of whose gradients the rest is about.
+        self._best, self._asked = {}, {}
+
     def begin_close(self) -> None:
         self._noted, self._best, self._left, self._asked = [], {}, {}, {}
+        self._is_attack, self._wipes = False, (0, 0)
         training = self.training
         self._counts = (training.batches, training.turns, training.step)
 
     def root_forward(self, call: Pass) -> None:
         if call.has_grad:
             self.note("forward")
+            self._is_attack = self._is_attack or any(t.requires_grad and t.is_leaf for t in tensors_in(call.args))
 
     def end_close(self) -> None:
         if "step" not in self._noted:
@@ -104,13 +122,24 @@ class Loop(Probe):
         if self._order is not None:
             state = None if self._worst is None else _STATES[self._worst]
             self.training.fact(
-                "loop", {"order": [*self._order], "grads_at_backward": state, "discarded": self._is_discarded}
+                "loop",
+                {
+                    "order": [*self._order],
+                    "grads_at_backward": state,
+                    "discarded": self._is_discarded,
+                    "wiped": self._n_wiped > 1,
+                },
             )
 
     # -- gradients -------------------------------------------------------------------------------------------------
 
     def backward(self, tensor: torch.Tensor, loss: torch.Tensor) -> None:
         self.note("backward")
+        if not self.training.in_step:
+            is_wiped = (
+                bool(self._left) and not self._has_stepped and all(_is_gone(*left) for left in self._left.values())
+            )
+            self._wipes = (self._wipes[0] + is_wiped, self._wipes[1] + 1)
         self._left = {}
         if self.training.in_step:
             return
@@ -124,6 +153,7 @@ class Loop(Probe):
                 self._ask("before", owned.number, grads)
 
     def after_backward(self) -> None:
+        self._has_stepped = False
         for owned in self.training.owned:
             for _, p in owned.items():
                 if p.is_leaf and p.grad is not None:  # to ask another one for its gradient warns
@@ -139,15 +169,26 @@ class Loop(Probe):
         elif asked == 1:
             self._late.add(key)
         written: list[torch.Tensor] = []
+        gone = same = 0
         for _, p in owned.items():
             left, grad = self._left.pop(id(p), None), p.grad if p.is_leaf else None
             if left is None or left[0]() is not p:
                 continue
             if grad is None:
-                self._is_discarded = True
+                gone += 1
             elif grad._version != left[1]:
                 written.append(grad)
+            else:
+                same += 1
         since = self._noted[-self._noted[::-1].index("backward") :] if "backward" in self._noted else []
+        wipes, backwards = self._wipes
+        # At every one of them: what a window that was cut short has left is cleared once.
+        is_wiped = 0 < wipes == backwards - 1 and not self._is_attack
+        self._n_wiped += is_wiped and (same > 0 or "clip" in since)
+        self._has_stepped = True
+        if same:
+            return  # some are taken out on purpose, such as those of a layer that waits
+        self._is_discarded = self._is_discarded or (gone > 0 and not written)
         # Clipping writes to gradients too, and zeros stay zeros.
         if written and ("zero_grad" in since or not {"clip", "unscale"} & {*since}):
             self._ask("left", owned.number, written)
@@ -189,6 +230,14 @@ class Loop(Probe):
         if self._order is None and self._last_order:
             self._order = self._last_order
         self._tell()
+
+
+def _is_gone(ref: weakref.ref[torch.Tensor], version: int) -> bool:
+    """Whether the gradient that was left to a parameter is no longer there, or zero; on a device that is not asked."""
+    p = ref()
+    if p is None or p.grad is None:
+        return p is not None
+    return p.grad._version != version and p.grad.is_cpu and is_real(p) and not bool(p.grad.any())
 
 
 def _without_repeats(noted: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ from . import nodes
 from .loss import function_of, unscaled
 from .probe import Probe
 from .terms import Term, scalars_in, terms_of
+from .values import value_of
 
 _MAX_TERMS = 20
 
@@ -26,8 +27,8 @@ class LossTerms(Probe):
     `count` is there for unnamed terms of one function, which are told as one. Factor and count are None where they
     are on a device, or change from step to step.
 
-    A value is read where it is at hand: a variable of the user's, a result that its node saved, or, when all others
-    are, what is left of the loss.
+    A value is read where it is at hand: a variable of the user's, a result that its node saved, what a penalty or a
+    common function saved to compute it from, or, when all others are known, what is left of the loss.
     """
 
     name = "loss-terms"
@@ -103,6 +104,8 @@ def _value(term: Term) -> float | torch.Tensor | None:
         if value is None and nodes.kind(term.node) == "Mul":  # of two parts with a gradient each: both are saved
             sides = [nodes.number(term.node, "self"), nodes.number(term.node, "other")]
             value = None if None in sides else sides[0] * sides[1]  # type: ignore[operator]
+        if value is None:
+            value = value_of(term.node)
     if value is None:
         return None
     scaled: float | torch.Tensor = value * term.factor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from typing import Any
 
 import torch
@@ -10,7 +11,10 @@ import torch
 from ..rules.engine.records import Json
 from ..rules.engine.signals import CLASS_COUNT, LOSS, TRAIN_ACCURACY
 from . import nodes
+from .batches_seen import BatchesSeen
 from .loss import LossNode, first_function, last_operations, unscaled
+from .origin import origin_of
+from .parameters import names_of
 from .probe import Probe
 from .terms import Term, terms_of
 
@@ -19,6 +23,7 @@ _MAX_CLASSES = 1000
 _MOST = 1_000_000
 """Outputs that are compared with their targets in a step; of a larger batch, every n-th sample is."""
 _MAX_LOSSES = 8
+_MAX_ORIGINS = 3
 _profiler = torch.autograd.profiler
 _dispatch_modes = torch._C._len_torch_dispatch_stack
 _RAW = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
@@ -32,6 +37,11 @@ class Losses(Probe):
     raises, and it is `inference_mode`, `no_grad` (gradients are off where backward is called), `frozen` (no parameter
     that an optimizer owns is trained) or `detached` (by `detach`, `item`, `data`, numpy, or `no_grad` around the
     forward pass).
+
+    Event `nonfinite_origin`, for the first losses on the CPU that are not finite: ``{"kind": "operation" | "weight" |
+    "input", "op": operation, as torch calls it, "module": the layer it is in or behind, "parameter": its weight,
+    "certain": bool, "low", "high": range of what the operation was given, "batch_indices": those of the batch that the
+    loader gave last, at most 64}``; what is not known is null, and all but the batch where the graph tells nothing.
     """
 
     name = "loss"
@@ -41,6 +51,7 @@ class Losses(Probe):
     def __init__(self, training: Any) -> None:
         super().__init__(training)
         self._cut: set[str] = set()
+        self._origins = 0
 
     def backward(self, tensor: torch.Tensor, loss: torch.Tensor) -> None:
         if tensor.is_leaf:  # it has no `grad_fn`; to ask for that makes an object
@@ -52,7 +63,30 @@ class Losses(Probe):
         is_heard = _profiler._is_profiler_enabled or _dispatch_modes()
         value = _unheard(loss) if is_heard else loss.item()
         if type(value) is not complex:
-            self.training.measure_in_round(LOSS, float(value))
+            number = float(value)
+            if number - number != 0.0 and self._origins < _MAX_ORIGINS and nodes.is_apart():
+                self._tell_origin(tensor, loss)
+            self.training.measure_in_round(LOSS, number)
+
+    def _tell_origin(self, tensor: torch.Tensor, loss: torch.Tensor) -> None:
+        """A loss is not finite: says where that came from, and with which batch."""
+        self._origins += 1
+        root = tensor.grad_fn if loss is tensor else unscaled(tensor)
+        with torch.no_grad(), torch._C.DisableTorchFunction():
+            found = origin_of(root) if root is not None else None
+        told: dict[str, Json] = dict.fromkeys(("kind", "op", "module", "parameter", "certain", "low", "high"))
+        if found is not None:
+            name = self._name_of(found.parameter) if found.parameter is not None else None
+            told.update(kind=found.kind, op=found.op, parameter=name, certain=found.is_certain)
+            told.update(module=name.rpartition(".")[0] or name if name else None, low=found.low, high=found.high)
+        batches = self.training.probe(BatchesSeen)
+        indices = batches.indices() if batches is not None else None
+        told["batch_indices"] = list[Json](indices) if indices is not None else None
+        self.journal.event("nonfinite_origin", self.training.done, told)
+
+    def _name_of(self, parameter: torch.Tensor) -> str | None:
+        """As its optimizer calls it; ahead of the first step, as the modules in sight do."""
+        return self.training.name_of(parameter) or names_of([parameter], sys._getframe()).get(id(parameter))
 
     def _tell_cut(self, tensor: torch.Tensor) -> None:
         kind = "leaf" if tensor.requires_grad else self._reason(tensor)

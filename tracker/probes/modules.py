@@ -17,6 +17,7 @@ from .parameters import is_real
 from .passes import Called, Watcher
 from .probe import Pass
 from .readback import Label
+from .severed import Calls
 
 if TYPE_CHECKING:
     from .training import Training
@@ -37,6 +38,9 @@ MOST_MODELS = 16
 MOST_MODES = 500
 """Events `mode` in one run."""
 
+REPEATS = 3
+"""Times that an input is given in a row before its passes count as samples of one prediction."""
+
 _MOST_ITEMS = 200
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -53,7 +57,8 @@ class Modules(Watcher):
               "parameters": 1200, "trainable": 800,             numbers of elements
               "modules": 14,                                    registered modules, itself included
               "layers": {"fc1": {"class": "Linear", "output": [32, 8], "parameters": 56}, ...},  leaves, in order of
-              "n_layers": 9,                                    registration; `output` where one was seen
+              "n_layers": 9,                                    registration; `output` where one was seen,
+                                                                `p` the share that a dropout leaves out
               "frozen": ["backbone"], "n_frozen": 1,            topmost parts with parameters, none of them trained
               "uncalled": ["head2"], "n_uncalled": 1,           topmost parts with trained parameters: no pass called,
                                                                 and no gradient reached, after `CALLED_AFTER` passes
@@ -61,15 +66,18 @@ class Modules(Watcher):
                                 "owned": false}], "n_unregistered": 2,   modules and parameters in plain containers:
                                                                 `parameters()` and `to()` pass them over; `owned`
                                                                 where an optimizer has them all the same
+              "calls": {"fc1": {"at": 1, "bare": true, "graphed": true}},   layers with trained parameters, by the
+                                                                order of their first calls: see `severed.Calls`
               "dropout": 2, "norms": 3,                         modules that act otherwise in evaluation mode
               "static_norms": ["bn1"]}}                         norm layers in training mode that counted no batch
                                                                 between two closely watched training passes
 
     Event `mode`, of a model's first pass of each kind, and when the mode has changed since the last of that kind:
     {"model": label, "kind": "training" where a backward followed, "evaluation" where no graph was recorded, "unclear"
-    where one was and no backward was seen, "training": the model's flag, "grad": whether a graph was recorded,
-    "deviating": topmost parts whose flag differs, at most 50, "dropout" and "norms": modules of these kinds that are in
-    training mode}.
+    where one was and no backward was seen, "sampling" where passes without a graph were given the same input several
+    times in training mode, as Monte Carlo dropout does, "training": the model's flag, "grad": whether a graph was
+    recorded, "deviating": topmost parts whose flag differs, at most 50, "dropout" and "norms": modules of these kinds
+    that are in training mode}.
 
     Readings `norm/mean`, `norm/var_low` and `norm/var_high` of each layer with running statistics, behind training
     passes.
@@ -87,6 +95,9 @@ class Modules(Watcher):
         self._n_told = 0
         self._untold: list[tuple[int, Model, dict[str, Any]]] = []
         self._known: weakref.WeakKeyDictionary[Model, _Known] = weakref.WeakKeyDictionary()
+        self._calls = Calls()
+        self._repeats: tuple[Any, ...] = ()
+        self._n_repeats = 0
 
     # -- moments ---------------------------------------------------------------------------------------------------
 
@@ -101,6 +112,7 @@ class Modules(Watcher):
     def _called_and_shaped(self, model: Model, name: str, module: Any, args: tuple[Any, ...], output: Any) -> None:
         model.called.add(name)
         tensor = next(tensors_in(output), None)
+        self._calls.note(model, name, module, args, output)
         if tensor is not None and not tensor.is_nested:
             self._of(model).shapes.setdefault(name, list(tensor.shape))
 
@@ -161,7 +173,18 @@ class Modules(Watcher):
             if not waiting or waiting[-1].flags != mode.flags:
                 waiting.append(mode)
         else:
-            self._note(_Mode(self.training.done, model, call), "unclear" if call.has_grad else "evaluation")
+            kind = "unclear" if call.has_grad else "sampling" if self._is_repeated(model, call) else "evaluation"
+            self._note(_Mode(self.training.done, model, call), kind)
+
+    def _is_repeated(self, model: Model, call: Pass) -> bool:
+        """Whether a model in training mode was given the same input for the third time in a row, without a step."""
+        tensor = next(tensors_in(call.args), None) if call.in_training_mode else None
+        if tensor is None:
+            return False
+        now = (model.number, self.training.done, tensor.data_ptr(), tuple(tensor.shape))
+        self._n_repeats = self._n_repeats + 1 if now == self._repeats else 1
+        self._repeats = now
+        return self._n_repeats >= REPEATS
 
     def _settle(self, is_backward: bool) -> None:
         """Passes with a graph await their backward: the last one of a model is what it is made for."""
@@ -249,6 +272,8 @@ class Modules(Watcher):
                 leaf: dict[str, Json] = {
                     "class": type(part).__name__, "parameters": sum(p.numel() for p in held[name].values())
                 }  # fmt: skip
+                if isinstance(part, nn.modules.dropout._DropoutNd):
+                    leaf["p"] = float(part.p)
                 if name in shapes:
                     leaf["output"] = list(shapes[name])
                 leaves[model.subject(name)] = leaf
@@ -256,6 +281,7 @@ class Modules(Watcher):
         frozen = self._frozen(parts, held)
         uncalled = self._uncalled(model, parts, held)
         static = sorted(self._of(model).static)
+        calls = self._calls.of(model)
         core = model.core
         return {
             "class": type(core).__name__,
@@ -269,6 +295,7 @@ class Modules(Watcher):
             **_listed("uncalled", [model.subject(name) for name in uncalled]),
             "unregistered": list(unregistered[:MOST_NAMES]),
             "n_unregistered": len(unregistered),
+            "calls": {model.subject(name): dict(about) for name, about in list(calls.items())[:MOST_NAMES]},
             "dropout": sum(_is_dropout(part) for _, part in parts),
             "norms": sum(_is_norm(part) for _, part in parts),
             "static_norms": [model.subject(name) for name in static[:MOST_NAMES]],
@@ -389,8 +416,8 @@ def _with_parents(name: str) -> Iterator[str]:
 
 
 def _kept_in(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
-    """Modules and parameters in a value of an attribute: itself, or in containers."""
-    if isinstance(value, (nn.Module, nn.Parameter)):
+    """Modules, parameters and other trained tensors in a value of an attribute: itself, or in containers."""
+    if isinstance(value, nn.Module) or (isinstance(value, torch.Tensor) and value.is_leaf and value.requires_grad):
         yield path, value
     elif depth < 3 and len(value if type(value) in (list, tuple, set, dict) else ()) <= _MOST_ITEMS:
         if type(value) is dict:

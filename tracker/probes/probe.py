@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 if TYPE_CHECKING:
     import torch
 
+    from ..rules.engine.signals import Signal
     from .training import Training
 
 
@@ -70,6 +71,8 @@ class Probe:
 
     name: ClassVar[str]
     """What the part is called where its fault is recorded."""
+    signals: ClassVar[tuple[Signal, ...]] = ()
+    """Signals of its own; those of the vocabulary need not be named."""
     every_step: ClassVar[frozenset[str]] = frozenset()
     taps: ClassVar[tuple[Tap, ...]] = ()
     is_unheard: ClassVar[bool] = False

@@ -59,6 +59,7 @@ class Governor:
         self._started: float | None = None
         self._first_step = 0
         self._dense_until = DENSE
+        self._all_from = math.inf
         self._steps = 0
         """Steps until the last look."""
         self._looks: deque[float] = deque(maxlen=_LOOKS)
@@ -67,11 +68,17 @@ class Governor:
 
     def is_close(self, step: int) -> bool:
         """True when step `step` is to be looked at closely."""
-        return step < self._dense_until or step % self.every == 0
+        return step < self._dense_until or step % self.every == 0 or step >= self._all_from
+
+    def look_from(self, step: int) -> None:
+        """From here on every step is looked at closely, whatever it costs: the run is done again to be looked at."""
+        self._all_from = step
 
     def next_close(self, step: int) -> int:
         """The first step after `step` that is to be looked at closely, as things are now."""
-        return step + 1 if step + 1 < self._dense_until else step + self.every - step % self.every
+        if step + 1 < self._dense_until or step + 1 >= self._all_from:
+            return step + 1
+        return int(min(step + self.every - step % self.every, self._all_from))
 
     def begin(self, step: int) -> None:
         """The first step begins now: what went before is not training time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Container, Iterable
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,6 +16,7 @@ from .models import walk as modules_in
 _MOST = 200
 """Models, and optimizers, that are noted at most."""
 _MOST_ITEMS = 1000
+_OWN_KEYS = frozenset(torch.nn.Module().__dict__)
 
 Named = list[tuple[str, torch.Tensor]]
 
@@ -70,7 +71,7 @@ class Survey(NamedTuple):
     models: list[Named]
     """Name and parameter of all that each model holds."""
     unregistered: Named
-    """Parameters of modules that a model keeps in plain lists, and does not know as its parts."""
+    """What a model keeps in plain attributes, lists and dictionaries, and does not know as its own."""
 
     def parameters(self) -> set[int]:
         """All parameters of the models, by `id`."""
@@ -107,11 +108,21 @@ def _unregistered(inside: list[tuple[str, torch.nn.Module]]) -> Named:
     found: Named = []
     for path, module in inside:
         for attribute, value in list(vars(module).items()):
-            if attribute.startswith("_") or not isinstance(value, (list, tuple, dict)) or len(value) > _MOST_ITEMS:
+            if attribute in _OWN_KEYS:
+                continue
+            if _is_trained(value):
+                found.append((_joined(path, attribute), value))
+            if not isinstance(value, (list, tuple, dict)) or len(value) > _MOST_ITEMS:
                 continue
             items = dict.items(value) if isinstance(value, dict) else enumerate(value)
             for key, part in list(items):
-                if isinstance(part, torch.nn.Module):
-                    place = _joined(path, f"{attribute}[{key}]")
+                if _is_trained(part):
+                    found.append((_joined(path, f"{attribute}[{key!r}]"), part))
+                elif isinstance(part, torch.nn.Module):
+                    place = _joined(path, f"{attribute}[{key!r}]")
                     found += [(_joined(place, name), p) for name, p in _held(list(modules_in(part)))]
     return found
+
+
+def _is_trained(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_leaf and value.requires_grad

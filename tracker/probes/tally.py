@@ -28,6 +28,8 @@ class Score(NamedTuple):
     accuracy: float
     error: float
     """Root mean squared difference."""
+    spread: float
+    """Standard deviation of the targets about the mean of each column's: what a constant answer would be off by."""
     labels: list[float]
     """How often each class was the right one."""
     hits: list[float]
@@ -108,9 +110,12 @@ class Tally:
         else:
             square = (outputs - targets).to(wide).square().sum()
             n = zero + outputs.numel()
+            counts = _moments(targets.to(wide))
         sums = torch.stack([loss, weight, right.to(wide), judged.to(wide), square, n])
         if self._sums is None or self._counts is None or self._sums.device != sums.device:
             self._sums, self._counts = sums, counts
+        elif self._counts.shape != counts.shape:
+            self._sums, self._counts = self._sums + sums, counts[:, :0]
         else:
             self._sums = self._sums + sums
             self._counts = self._counts + counts
@@ -142,11 +147,15 @@ class Answer:
             self._event.synchronize()
         loss, weight, right, judged, square, n, *counts = self._sums.tolist()
         third = len(counts) // 3
+        spread = math.nan
+        if n:
+            spread, counts, third = _spread(counts[:third], counts[third : 2 * third], counts[2 * third :]), [], 0
         return Score(
             self._samples,
             loss / weight if weight else math.nan,
             right / judged if judged else math.nan,
             math.sqrt(square / n) if n and square >= 0 else math.nan,
+            spread,
             counts[:third], counts[third : 2 * third], counts[2 * third :],
         )  # fmt: skip
 
@@ -173,6 +182,21 @@ def _classes(
         return right, judged, torch.zeros((3, 0), dtype=wide, device=outputs.device)
     return right, judged, torch.stack([_count(v, m, n, wide) for v, m in
                                        ((labels, inside), (labels, hits), (predicted, inside))])  # fmt: skip
+
+
+def _moments(targets: torch.Tensor) -> torch.Tensor:
+    """(3, columns): number, sum and sum of squares of each column; of many columns, of all together."""
+    columns = targets.reshape(len(targets), -1) if targets.dim() > 1 and targets.shape[-1] <= MAX_CLASSES else None
+    if columns is None or columns.shape[1] > MAX_CLASSES:
+        columns = targets.reshape(-1, 1)
+    return torch.stack([torch.ones_like(columns).sum(0), columns.sum(0), columns.square().sum(0)])
+
+
+def _spread(numbers: Sequence[float], sums: Sequence[float], squares: Sequence[float]) -> float:
+    if not numbers or not all(numbers):
+        return math.nan
+    within = sum(square - total * total / n for n, total, square in zip(numbers, sums, squares, strict=True))
+    return math.sqrt(max(0.0, within) / sum(numbers))
 
 
 def _questions(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .. import reproducing
+from ..rules.engine.errors import RuleError
 from ..rules.engine.records import Json
 from ..rules.engine.signals import BACKWARDS, GRAD_NORM, LOSS, UPDATE_RATIO, Signal
 from .followed import Followed
@@ -22,7 +24,7 @@ from .parameters import Owned, is_real
 from .precision import Precision
 from .probe import Pass, Probe
 from .readback import Label, Readback, Row
-from .registry import PROBES
+from .registry import PROBES, plugin_probes
 from .sampling import Governor
 from .telling import Telling, dispatch_modes, function_modes
 
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
 _CLOCK_EVERY = 0.05
 """Seconds between two notes of the wall time."""
+
+STEPS_BEFORE = 20
+"""Steps that are looked at closely ahead of the one a re-run is to end behind."""
 
 TURNS = 3
 """Times that two optimizers must have stepped in turn, each after a loss of its own, for the profile `gan`."""
@@ -59,6 +64,11 @@ class Training(Telling):
         """Function of the loss in a `backward` moment, for the probes behind `LossFunction`; then it is let go, as it
         keeps the graph alive."""
         self.governor = Governor(observe)
+        again = reproducing.plan() if session.spec.get("reproduce_of") else {}
+        self._until: float = math.inf if again.get("until") is None else int(again["until"])
+        """Step behind which a re-run ends."""
+        if again.get("debug"):
+            self.governor.look_from(0 if self._until == math.inf else max(0, int(self._until) - STEPS_BEFORE))
         self.readback = Readback(self._write, self._write_row)
         self.followed = Followed(self.unseen)
         self.backwards = 0
@@ -71,6 +81,8 @@ class Training(Telling):
         """Steps of all optimizers so far."""
         self.turns = 0
         """Times that an optimizer stepped after another in the same step, with a loss of its own in between."""
+        self.stopped_by: str | None = None
+        """Why an unmodified script is to end at the next step; None while it is not."""
         self.has_scaled_gradients = False
         """Whether a scaler scaled a loss, and the gradients were not unscaled since."""
         self.awaited: Trainings | None = None
@@ -101,7 +113,10 @@ class Training(Telling):
         """When the call of a hook began that is under way."""
         self._spent = 0.0
         """Seconds spent in the hooks of this step that the governor does not know of yet."""
-        self._make_probes(PROBES)
+        more, problems = plugin_probes()
+        for where, problem in problems.items():
+            self.guard.fault(where, RuleError(f"{where} {problem}"))
+        self._make_probes((*PROBES, *more))
         self._set_close(True)
 
     # -- what probes ask of it -------------------------------------------------------------------------------------
@@ -411,6 +426,8 @@ class Training(Telling):
         else:
             self._expected, self._stepped = self._stepped, set()
         self.step = step = self.step + 1
+        if step > self._until:
+            self.stopped_by = f"step {self._until} was the last of this re-run"
         if self.close or step >= self._next_close:
             self._plan(step)
         if step & _JUDGE_MASK == 0:

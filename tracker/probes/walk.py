@@ -14,7 +14,12 @@ MAX_NODES = 20_000
 """Nodes walked at most: a few milliseconds. A model of a thousand layers has five thousand."""
 _MAX_TAIL = 16
 _MAX_PAIRS = 50
-_TRANSPARENT = SHAPES | {"NativeDropout", "FeatureDropout", "AlphaDropout"}
+_NORMS = frozenset({"NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm"})
+_POOLS = frozenset({
+    "AvgPool2D", "AvgPool3D", "AdaptiveAvgPool2D", "AdaptiveAvgPool3D", "MkldnnAdaptiveAvgPool2D",
+    "MaxPool2DWithIndices", "MaxPool3DWithIndices", "MaxPool2D", "AdaptiveMaxPool2D",
+})  # fmt: skip
+_TRANSPARENT = SHAPES | _POOLS | {"NativeDropout", "FeatureDropout", "AlphaDropout"}
 
 _ACTIVATIONS = {
     "LogSoftmax": "log_softmax", "LogSigmoid": "log_sigmoid", "Hardtanh": "hardtanh", "LeakyRelu": "leaky_relu",
@@ -31,17 +36,20 @@ class Walk(NamedTuple):
     """Tensors whose gradient this backward adds to."""
     linear: list[Any]
     """Nodes of linear layers."""
+    watched: list[Any]
+    """Nodes of the kinds that were asked for."""
     is_opaque: bool
     """Whether there are functions written in Python: a parameter that is used inside of one may not be in sight."""
     is_whole: bool
     """False when there are more nodes than may be walked."""
 
 
-def walk(root: Any, limit: int = MAX_NODES) -> Walk:
-    """Everything that `root` hangs on, each node once. Names are read, and no saved tensor."""
+def walk(root: Any, limit: int = MAX_NODES, *, kinds: frozenset[str] = frozenset()) -> Walk:
+    """Everything that `root` hangs on, each node once; those of `kinds` are kept; no saved tensor is read."""
     seen, stack = {root}, [root]
     leaves: list[torch.Tensor] = []
     linear: list[Any] = []
+    watched: list[Any] = []
     in_sight: set[type] = set()
     is_opaque = False
     while stack:
@@ -50,6 +58,8 @@ def walk(root: Any, limit: int = MAX_NODES) -> Walk:
         if what == "AccumulateGrad":
             leaves.append(node.variable)
             continue
+        if what in kinds:
+            watched.append(node)
         if what in LINEAR:
             linear.append(node)
         elif type(node) not in in_sight:
@@ -60,8 +70,8 @@ def walk(root: Any, limit: int = MAX_NODES) -> Walk:
                 seen.add(following)
                 stack.append(following)
         if len(seen) > limit:
-            return Walk(leaves, linear, is_opaque, False)
-    return Walk(leaves, linear, is_opaque, True)
+            return Walk(leaves, linear, watched, is_opaque, False)
+    return Walk(leaves, linear, watched, is_opaque, True)
 
 
 def signature(root: Any, limit: int = 24) -> tuple[str, ...]:
@@ -116,7 +126,8 @@ _GIVEN_AT = {"Addmm": 1, "Baddbmm": 1}
 def consecutive(linear: list[Any]) -> list[tuple[torch.Tensor, torch.Tensor, str]]:
     """(weight, weight of the next layer, kind) where a linear layer is given nothing but another one's output.
 
-    Views, dropout and a bias may lie between the two: without an activation they are one linear layer.
+    Views, dropout, pooling, batch normalisation and a bias may lie between the two: none takes the place of an
+    activation, not even the largest of a window.
     """
     found = []
     for node in linear:
@@ -125,13 +136,16 @@ def consecutive(linear: list[Any]) -> list[tuple[torch.Tensor, torch.Tensor, str
             continue
         before = _linear_below(inputs(node)[_GIVEN_AT.get(kind(node), 0)])
         first = weight_of(before) if before is not None and kind(before) == kind(node) else None
-        if first is None and before is not None and {kind(before), kind(node)} <= LINEAR - {"Convolution"}:
+        if first is None and before is not None and kind(node) != "Convolution":
             first = weight_of(before)
         if first is not None:
-            found.append((first, second, "convolution" if kind(node) == "Convolution" else "linear"))
+            found.append((first, second, _PAIRS[kind(before) == "Convolution", kind(node) == "Convolution"]))
             if len(found) >= _MAX_PAIRS:
                 break
     return found
+
+
+_PAIRS = {(False, False): "linear", (True, True): "convolution", (True, False): "mixed"}
 
 
 def _linear_below(node: Any) -> Any:
@@ -142,7 +156,7 @@ def _linear_below(node: Any) -> Any:
         if what in LINEAR:
             return node
         branches = [following for following in inputs(node) if following is not None]
-        if what == "Add":  # of a bias
+        if what == "Add" or what in _NORMS:  # of a bias
             branches = [following for following in branches if kind(below(following)) != "AccumulateGrad"]
         elif what == "Mul":
             if not _is_dropout(node):
@@ -181,6 +195,8 @@ def broadcast(function: LossNode | None, root: Any) -> dict[str, Any] | None:
             return {"outputs": given, "targets": original, "result": shape, "function": function.function}
     if function.function in _SUBTRACTING and targets is None:
         difference = _difference(root)
+        if difference is not None and nodes.only_input(difference) is None:
+            return None  # outputs against outputs: a ranking or a contrast compares each with each on purpose
         result = nodes.shape(difference) if difference is not None else None
         if result is not None and given is not None and result != given:
             return {"outputs": given, "targets": None, "result": result, "function": function.function}

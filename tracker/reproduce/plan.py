@@ -28,6 +28,19 @@ _PLACE_IN_A_LAUNCH = ("RANK", "LOCAL_RANK", "GROUP_RANK", "LOCAL_WORLD_SIZE", "W
 
 
 @dataclass(frozen=True)
+class Closer:
+    """A closer look than the original had, in place of a proof."""
+
+    until: int | None = None
+    """Step behind which the re-run ends, counted from 0 as findings do; None for the whole run."""
+    debug: bool = False
+    """Whether every step is looked at closely, or the last ones where the end is known."""
+
+    def __bool__(self) -> bool:
+        return self.debug or self.until is not None
+
+
+@dataclass(frozen=True)
 class Plan:
     """How a run is done again. Paths of the project are relative to its root, wherever that is restored."""
 
@@ -57,6 +70,7 @@ class Plan:
     """Whether `tracker run` had started it."""
     observe: str | None = None
     """How closely it was looked at."""
+    closer: Closer = Closer()
 
     def command(self, root: Path) -> list[str]:
         """The command line of the re-run below `root`."""

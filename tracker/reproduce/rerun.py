@@ -111,6 +111,8 @@ def write_plan(plan: Plan, beside: Path) -> Path:
         "index": plan.index,
         "randomness": plan.randomness,
         "tracking_uri": plan.tracking_uri,
+        "until": plan.closer.until,
+        "debug": plan.closer.debug,
     }
     path = beside.with_name(f"{beside.name}{PLAN_FILE}")
     path.write_text(json.dumps(content), encoding="utf-8")

@@ -21,7 +21,9 @@ from typing import Any
 
 from ..distributed import ACCOUNT, TAKEN, Place, forget, lived_until, members_of
 from ..journal import JournalReader
+from ..rules.engine import plugins
 from ..rules.engine.records import END, EPOCH, Event, Reading
+from ..rules.engine.registry import Registry
 from ..rules.engine.signals import LOSS, METRIC_IN_MLFLOW, SIGNALS, Reduction
 from ..rundir import RunDir, write_json
 from .ending import LOST, status_of
@@ -123,6 +125,8 @@ class Ranks:
     """All further ranks of a run."""
 
     def __init__(self, rundir: RunDir, place: Place) -> None:
+        if plugins.entry_points(plugins.RULES):
+            Registry.discover()  # how the signals of a plug-in merge stands on them
         self.place = place
         self._rundir = rundir
         self._ranks: dict[int, _Rank] = {}

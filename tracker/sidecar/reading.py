@@ -17,7 +17,7 @@ from typing import Any
 from ..distributed import Place
 from ..journal import JournalReader
 from ..readings import Readings
-from ..rules.engine.records import END, EPOCH, VERDICT, Event, Fact, Json, Record
+from ..rules.engine.records import END, EPOCH, OUTCOME, VERDICT, Event, Fact, Json, Record
 from ..rundir import RunDir
 from ..stores.series import Row, part_name, write_part
 from .feed import Emission, Feed, File
@@ -52,6 +52,8 @@ class Follower:
         self.end: tuple[float, Event] | None = None
         """The end of the run, with its time, once that was read."""
         self.verdict: dict[str, Json] | None = None
+        self.outcomes: list[dict[str, Json]] = []
+        """What the rules said, in the order of the journal, since somebody took it from here."""
         self.adopt: dict[str, Json] | None = None
         """Data of the last event that named another MLflow run as the one of this run."""
         self.facts: dict[str, Json] = {}
@@ -123,6 +125,8 @@ class Follower:
                 self._epoch += 1
             elif record.name == END:
                 self.end = (time, record)
+            elif record.name == OUTCOME:
+                self.outcomes.append(dict(record.data))
             elif record.name == VERDICT:
                 self.verdict = dict(record.data)
             elif record.name == "adopt":

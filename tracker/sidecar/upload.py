@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..journal import JournalError
 from ..rundir import ALIVE, RunDir
-from . import ending, wording
+from . import ending, stalled, wording
 from .capturing import capture_at_end, capture_at_start
 from .feed import File, Param, Point, Tag
 from .pace import FIRST_NICENESS, SHARE, Pace, step_back
@@ -25,6 +25,7 @@ from .proof import prove_restorable
 from .reading import Follower, other_processes, replayed_verdict
 
 if TYPE_CHECKING:
+    from ..actions.notify import Notifier
     from ..stores.mlflow_writer import RunWriter
 
 POLL = 0.2
@@ -57,7 +58,9 @@ class Upload:
         self._captured: dict[str, Any] = {}
         self._beat = 0.0
         self._faults: dict[str, str] = {}
+        self._notifier: Notifier | None = None
         self._delay, self._next_try = FIRST_RETRY, 0.0
+        self._silence = stalled.Silence()
         self._reads, self._uploads = Pace(SHARE / 3), Pace()
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -184,7 +187,26 @@ class Upload:
                 return False
         if len(self._follower.pending) < MOST_PENDING or not self._follower.read:
             self._follower.advance()
+        self._notify(self._follower)
         return self._follower.end is not None
+
+    def _notify(self, follower: Follower) -> None:
+        """Sends the findings for which the settings want that."""
+        outcomes, follower.outcomes = follower.outcomes, []
+        if not ((self.spec.get("settings") or {}).get("rules") or {}).get("notify"):
+            return
+        if self._notifier is None:
+            from ..actions.notify import Notifier
+            from ..rules.engine import Settings
+
+            settings = Settings.model_validate(self.spec["settings"])
+            told = self.rundir.state.get("notified")
+            self._notifier = Notifier(settings, str(self.spec.get("name")), list(told or ()))
+        for outcome in outcomes:
+            if self._notifier.is_wanted(outcome):
+                if not self._notifier.tell(outcome):
+                    self._faults["notify"] = str(self._notifier.problem)
+                self.rundir.update_state(notified=self._notifier.told)
 
     def _restart_in(self, run_id: str) -> None:
         """From now on the run is this MLflow run: everything so far goes there too, and ours is deleted."""
@@ -223,6 +245,8 @@ class Upload:
                 if self._follower is None or not self._follower.advance() or not (ended or self._follower.is_behind):
                     break
             self._heartbeat(writer)
+            if not ended and not self._is_behind():
+                self._tell_silence(writer)
             self._delay = FIRST_RETRY
             if self.rundir.state.get("store") != "ok":
                 self.rundir.update_state(store="ok")
@@ -360,6 +384,13 @@ class Upload:
             self._beat = time.monotonic()
             writer.tags({"tracker.heartbeat": str(round(time.time()))})
 
+    def _tell_silence(self, writer: RunWriter) -> None:
+        """Says in a tag that the run lives and writes nothing, and when it goes on."""
+        if self._follower is not None:
+            told = self._silence.look(time.time(), self._follower.last_time)
+            if told is not None:
+                writer.tags({stalled.TAG: told})
+
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def _close(self, writer: RunWriter) -> None:
@@ -386,9 +417,11 @@ class Upload:
             captured["gaps"] = [*captured["gaps"], gap]
         captured["gaps"] = [*captured["gaps"], *others.get("gaps", ())]
         proof = prove_restorable(self.rundir, captured)
-        verdict = (follower.verdict if follower is not None else None) or self._replayed()
+        said = (follower.verdict if follower is not None else None) or self._replayed()
+        verdict, compared = self._among_relatives(writer, said, captured)
         ended_at = end[0] if end else follower.last_time if follower is not None else self._journal_time()
-        for path in ending.write_artifacts(self.rundir, verdict, proof, writer.run_id, self._params(writer)):
+        written = ending.write_artifacts(self.rundir, verdict, proof, writer.run_id, self._params(writer))
+        for path in [*written, *compared]:
             writer.artifact(path, "")
         if any(self.rundir.capture.iterdir()):
             writer.folder(self.rundir.capture, "capture")
@@ -420,6 +453,20 @@ class Upload:
             "renamed": {**feed.keys.changed, **feed.param_keys.changed} if feed is not None else {},
             "not_stored": writer.refused,
         }
+
+    def _among_relatives(
+        self, writer: RunWriter, verdict: Mapping[str, Any], captured: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], list[Path]]:
+        """The verdict beside the earlier runs of the experiment; a run that repeats another one is not compared."""
+        if self._follower is None or self.spec.get("reproduce_of"):
+            return verdict, []
+        from .relatives import judged_among_relatives
+
+        try:
+            return judged_among_relatives(verdict, self.rundir, writer.uri, writer.experiment_id, captured)
+        except Exception as error:  # the store, a file of an earlier version, a local rule: the run itself is judged
+            self._fault("family", error)
+            return verdict, []
 
     def _replayed(self) -> dict[str, Any]:
         try:

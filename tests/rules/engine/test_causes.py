@@ -133,4 +133,10 @@ def test_a_rule_may_explain_all_rules_of_a_level():
         level = Level.OUTCOME
         explains = ()
 
-    assert explained([Upstream(), Downstream()]) == {"upstream": {"downstream", "named"}, "downstream": frozenset()}
+    class Fatal(Downstream):
+        severity = Severity.FATAL
+
+    found = explained([Upstream(), Downstream(), Fatal()])
+
+    assert found["upstream"] == {"downstream", "named"}  # a fatal one has to be named
+    assert found["downstream"] == found["fatal"] == frozenset()

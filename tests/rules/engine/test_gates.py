@@ -5,6 +5,7 @@ import math
 import pytest
 
 from tracker.rules import Engine, Finding, NotApplicable, Phase, Rule, Settings, Severity, Status, Trace
+from tracker.rules.engine.gates import is_trained_already, why_incomparable
 from tracker.rules.engine.signals import GRAD_NORM, LOSS, LR
 from tracker.rules.testing import trace_of
 
@@ -157,3 +158,46 @@ def test_the_engine_needs_what_its_rules_need_unless_they_are_off():
 
     assert Engine([LossAboveBar(), NeedsGrads()]).needs == {LOSS, GRAD_NORM}
     assert Engine([LossAboveBar(), NeedsGrads()], Settings(rules={"ignore": ["needs-grads"]})).needs == {LOSS}
+
+
+def test_a_profile_is_inferred_and_the_reason_says_by_what():
+    case = {**WHOLE, "facts": {"optimizer": "SGD", "loss": {"function": "triplet_margin_loss"}}}
+    skipped = outcome(LossAboveBar(), case)
+
+    assert skipped.status is Status.SKIPPED
+    assert "'contrastive'" in skipped.reason
+    assert "(the loss is triplet_margin_loss)" in skipped.reason
+
+
+def test_a_model_that_was_loaded_or_begins_far_below_guessing_is_trained_already():
+    untrained = {"facts": {"loss": CLASSIFIER}, "loss": [2.3, 2.2, 2.1]}
+
+    assert not is_trained_already(trace_of(untrained))
+    assert is_trained_already(trace_of({**untrained, "loss": [0.2, 0.2, 0.2]}))
+    assert is_trained_already(trace_of({**untrained, "facts": {"signs": {"pretrained": True}}}))
+
+
+CLASSIFIER = {"function": "cross_entropy", "reduction": "mean", "n_classes": 10, "terms": 1, "scaled": False}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({"profile": "gan"}, "in the task profile 'gan' the loss says nothing of progress"),
+        ({"facts": {"signs": {"reloads": 3}}}, "weights were replaced in the middle of the training, again and again"),
+        ({"facts": {"signs": {"reloads": 2}}}, None),
+        (
+            {"facts": {"loss_terms": [{"name": "mse", "factor": 1.0}, {"name": "kl", "factor": None}]}},
+            "the weight of the term 'kl' changes while it is trained",
+        ),
+        ({"facts": {"loss_terms": [{"name": "mse_loss", "factor": None, "count": 3}]}}, None),
+        ({"loss": [0.5, -0.4] * 20}, "the loss takes both signs in turn"),
+        ({"loss": [0.5, 0.3, 0.1, -0.4, -0.2, -0.1] * 8}, "the loss takes both signs in turn"),
+        ({"loss": [*[1.0] * 30, 0.1, -0.1, 0.1, *[-1.0] * 30]}, None),
+        ({"loss": [1.0 - 0.05 * n for n in range(40)]}, None),
+        ({"loss": [0.5, -0.4] * 5}, None),
+    ],
+)
+def test_losses_that_do_not_measure_the_same_thing_are_not_compared(changes, reason):
+    assert why_incomparable(trace_of({"loss": [1.0, 0.9, 0.8], **changes})) == reason

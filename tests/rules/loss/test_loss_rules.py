@@ -62,7 +62,7 @@ def test_a_loss_diverges_when_it_gives_back_half_of_the_initial_loss(back_to, fi
 
 
 def test_a_loss_that_exploded_within_five_steps_diverges():
-    found = judge(LossDiverging(), loss=[2.3, 700.0, 9e4, *noisy([3e4] * 60, 0.2)])
+    found = judge(LossDiverging(), loss=[2.3, 700.0, 9e4, *noisy([3e4] * 100, 0.2)])
 
     assert len(found) == 1
 
@@ -99,12 +99,12 @@ def test_a_loss_that_falls_slowly_under_much_noise_is_decreasing(seed):
 
 def test_losses_too_noisy_to_tell_a_fall_of_a_twentieth_are_not_judged():
     with pytest.raises(NotApplicable, match="vary too much"):
-        judge(LossNotDecreasing(), loss=noisy([1.0] * 200, 0.5, seed=5))
+        judge(LossNotDecreasing(), loss=noisy([1.0] * 300, 0.5, seed=5))
 
 
 @pytest.mark.parametrize(("fall", "fires"), [(0.0003, True), (0.005, False), (0.02, False)])
 def test_a_loss_without_noise_must_fall_by_more_than_a_thousandth(fall, fires):
-    found = judge(LossNotDecreasing(), loss=[2.3 * (1 - fall * i / 199) for i in range(200)])
+    found = judge(LossNotDecreasing(), loss=[2.3 * (1 - fall * i / 299) for i in range(300)])
 
     assert bool(found) is fires
 
@@ -126,13 +126,13 @@ def test_a_loss_that_came_down_and_rests_is_decreasing():
 )
 def test_a_run_that_goes_on_from_a_trained_checkpoint_is_not_judged(more):
     with pytest.raises(NotApplicable):
-        judge(LossNotDecreasing(), loss=noisy([0.1] * 200), **more)
+        judge(LossNotDecreasing(), loss=noisy([0.1] * 300), **more)
 
 
 @pytest.mark.parametrize("profile", ["gan", "rl", "fine-tune"])
 def test_a_moving_target_is_not_asked_to_decrease(profile):
     with pytest.raises(NotApplicable):
-        judge(LossNotDecreasing(), loss=[0.7] * 200, profile=profile)
+        judge(LossNotDecreasing(), loss=[0.7] * 300, profile=profile)
 
 
 def test_a_spike_at_the_end_of_an_epoch_is_left_out():

@@ -1,7 +1,9 @@
 import pytest
 
 from tracker.rules import NotApplicable, Severity
+from tracker.rules.reproducibility.nondeterministic_settings import NondeterministicSettings
 from tracker.rules.reproducibility.uncaptured_code import UncapturedCode
+from tracker.rules.reproducibility.uncaptured_data import UncapturedData
 from tracker.rules.reproducibility.unseeded_run import UnseededRun
 from tracker.rules.testing import judge
 
@@ -65,3 +67,33 @@ def test_code_that_is_not_stored_at_all_is_found():
 def test_what_is_not_known_of_the_code_is_not_called_stored(capture):
     with pytest.raises(NotApplicable):
         judge(UncapturedCode(), facts={"capture": capture})
+
+
+@pytest.mark.parametrize(
+    ("told", "n_settings"),
+    [
+        ({"cuda": True, "deterministic_algorithms": False, "cudnn_benchmark": True}, 2),
+        ({"cuda": True, "deterministic_algorithms": False, "cudnn_benchmark": False}, 1),
+        ({"cuda": True, "deterministic_algorithms": True, "cudnn_benchmark": False}, 0),
+        ({"cuda": False}, 0),
+    ],
+)
+def test_settings_count_on_a_gpu_only(told, n_settings):
+    found = judge(NondeterministicSettings(), facts={"determinism": told})
+
+    assert [one.evidence["n_settings"] for one in found] == ([n_settings] if n_settings else [])
+
+
+def test_only_gaps_that_stand_in_the_way_are_told():
+    gaps = [
+        {"part": "data", "what": "a harmless thing", "blocking": False},
+        {"part": "data", "what": "the thing", "fix": "Keep it.", "blocking": True},
+        {"part": "code", "what": "another", "blocking": True},
+    ]
+
+    (finding,) = judge(UncapturedData(), facts={"stored": {"gaps": gaps}})
+
+    assert "1 " in finding.message
+    assert "first: the thing" in finding.message
+    assert finding.advice == ("Keep it.",)
+    assert judge(UncapturedData(), facts={"stored": {"gaps": gaps[:1]}}) == []

@@ -16,7 +16,7 @@ def rows(*levels):
         ((0.09, 0.09), False),
         ((0.11, 0.2), True),
         ((0.2, 1e-3, 1e-3), False),
-        ((2e-6, 2e-6), False),
+        ((2e-4, 2e-4), False),
         ((5e-7, 5e-7), True),
         ((5e-7, 1e-3, 1e-3), False),
     ],
@@ -28,6 +28,17 @@ def test_half_of_the_matrices_must_be_beyond_a_bar(levels, fires):
 def test_long_steps_are_no_fault_while_the_loss_has_halved():
     assert judge(UpdateRatio(), **rows(0.2, 0.2), loss=[2.0 * 0.95**i for i in range(30)]) == []
     assert judge(UpdateRatio(), **rows(0.2, 0.2), loss=[2.0] * 30)
+
+
+@pytest.mark.parametrize(("level", "loss", "fires"), [(5e-5, 2.3, True), (5e-5, 1.9, False), (2e-4, 2.3, False)])
+def test_slow_steps_are_a_fault_when_nothing_was_learned(level, loss, fires):
+    case = {**rows(level, level), "loss": [2.3] * 5 + [loss] * 25, "events": {"judge": {29: {"phase": "run"}}}}
+
+    assert bool(judge(UpdateRatio(), **case)) is fires
+
+
+def test_ten_samples_are_enough():
+    assert judge(UpdateRatio(), update_ratio={"a.weight": [0.5] * 12, "b.weight": [0.5] * 12})
 
 
 def test_the_tail_of_a_schedule_is_not_judged():

@@ -1,0 +1,1 @@
+"""Whether a run is like those before it."""

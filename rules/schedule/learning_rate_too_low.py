@@ -1,0 +1,133 @@
+"""A learning rate with which the weights do not get anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isfinite
+from statistics import median
+
+from pydantic import Field, PositiveInt
+
+from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.harm import fall
+from ..engine.kinds import SCALE_FREE, SGD_LIKE, kind_of, optimizers_of
+from ..engine.signals import LOSS, LR, UPDATE_RATIO
+from ..engine.tables import number, table, tables, text
+
+
+class LearningRateTooLow(Rule):
+    """The learning rate is so low that the weights hardly move in the whole run, and neither does the loss.
+
+    ## Why it matters
+    The loop runs as it should and nothing is learned: at this pace it would take a hundred times as long.
+
+    ## What to try
+    - Adam and its kin: start at 3e-4 to 1e-3. SGD with momentum: start at 1e-2 to 1e-1.
+    - Check whether a scheduler or a scaling rule divided the value, and whether warm-up ever ends.
+    - Look at the update ratio: about 1e-3 is usual.
+
+    ## When it is wrong
+    Fine-tuning at 1e-5 is healthy and not judged, nor is a loss that is low from the start. A run that is stopped after
+    a few steps on purpose has not got anywhere either: 50 steps are needed.
+
+    ## References
+    - UMLAUT (Schoop, Huang & Hartmann 2021): below 1e-7 for any optimizer.
+    - TheDeepChecker (Braiek & Khomh 2022): updates below 1e-4 are slow; CS231n notes: about 1e-3 is usual. The weights'
+      whole way, steps times update, is what is asked here: 1e-4 over 10,000 steps is far.
+    """
+
+    phases = (Phase.RUN,)
+    severity = Severity.WARNING
+    level = Level.SETTING
+    needs = (LOSS,)
+    needs_facts = ("optimizer",)
+    finite = False
+    profiles = frozenset({"supervised", "regression", "language-model", "autoencoder", "diffusion", "unknown"})
+    explains = (Level.OUTCOME, "update-ratio", "vanishing-gradient")
+
+    min_lr: float = Field(1e-7, gt=0)
+    """Lowest peak learning rate that is in use."""
+
+    max_adam: float = Field(5e-5, gt=0)
+    """Rate of optimizers that normalise the gradient up to which it may be too low: ten times below what they "
+    "start at."""
+
+    max_sgd: float = Field(2e-3, gt=0)
+    """The same for SGD."""
+
+    way: float = Field(0.05, gt=0)
+    """Sum of the relative changes of the median weight matrix over the whole run below which it has not moved."""
+
+    ratio: float = Field(0.1, gt=0, lt=1)
+    """Share of its first level by which the loss must have fallen for nothing to be said."""
+
+    min_steps: PositiveInt = 50
+    """Steps before anything is said."""
+
+    healthy = {
+        "loss": [2.3 * 0.98**i for i in range(60)],
+        "update_ratio": {"a.weight": [1e-3] * 60},
+        "facts": {"optimizer": [{"class": "Adam", "groups": [{"lr": 1e-3}]}]},
+    }
+    faulty = {
+        "loss": [2.3 + 0.01 * (i % 3) for i in range(60)],
+        "update_ratio": {"a.weight": [1e-6] * 60},
+        "facts": {"optimizer": [{"class": "Adam", "groups": [{"lr": 1e-7}]}]},
+    }
+
+    def check(self, trace: Trace) -> Iterator[Finding]:
+        optimizers = optimizers_of(trace)
+        names = ", ".join(text(one.get("class")) for one in optimizers) or "none"
+        if len(optimizers) != 1 or kind_of(optimizers[0]) not in SCALE_FREE | SGD_LIKE:
+            raise NotApplicable(f"judged for one optimizer of the Adam or SGD kind; here: {names}")
+        peak = _peak(trace, tables(optimizers[0].get("groups")))
+        if peak == 0:
+            raise NotApplicable("the learning rate is 0")
+        is_sgd = kind_of(optimizers[0]) in SGD_LIKE
+        bar = self.max_sgd if is_sgd else self.max_adam
+        if peak > bar:
+            return
+        if trace.step < self.min_steps:
+            raise NotApplicable(f"step {trace.step}; judged from step {self.min_steps} on")
+        fell = fall(trace.series(LOSS))
+        if fell is None:
+            raise NotApplicable("the loss is not finite, or not above 0")
+        way = self._way(trace)
+        if fell >= self.ratio or fell < -self.ratio or (peak >= self.min_lr and (way is None or way > self.way)):
+            return
+        moved = (
+            ""
+            if way is None
+            else f"; the median weight matrix moved by {way:.2g} of its norm in {trace.step + 1} steps"
+        )
+        usual = "1e-2 to 1e-1" if is_sgd else "3e-4 to 1e-3"
+        yield Finding(
+            message=f"{names} with learning rate {peak:.3g}; {usual} is a usual start{moved}, and the loss by "
+            f"{fell:.1%}",
+            advice=(
+                f"Raise the learning rate: {usual} is a usual start for {names}.",
+                "Check whether a scheduler or a scaling rule divided the value, and whether warm-up ends.",
+            ),
+            evidence={"lr": peak, "bar": bar, "fall": fell, **({} if way is None else {"way": way})},
+        )
+
+    def _way(self, trace: Trace) -> float | None:
+        """How far the median weight matrix can have come: all steps, by the median of what was looked at."""
+        shapes = table(trace.facts.get("parameters"))
+        changes = [
+            median(finite)
+            for name, series in trace.by_subject(UPDATE_RATIO).items()
+            if len(shape if isinstance(shape := table(shapes.get(name)).get("shape"), list) else [1, 1]) > 1
+            and (finite := [one for one in series if isfinite(one)])
+        ]
+        return median(changes) * (trace.step + 1) if changes else None
+
+
+def _peak(trace: Trace, groups: object) -> float:
+    """Highest learning rate of the run so far; raises `NotApplicable` when none is known."""
+    rates = [rate for series in (trace.series(LR), *trace.by_subject(LR).values()) for rate in series if isfinite(rate)]
+    if not rates:
+        rates = [rate for group in tables(groups) if (rate := number(group.get("lr"))) is not None]
+    if not rates:
+        raise NotApplicable("no learning rate is known")
+    return max(rates)

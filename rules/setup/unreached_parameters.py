@@ -1,0 +1,159 @@
+"""A graph that is cut in the middle of the model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from pydantic import Field, PositiveInt
+
+from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.kinds import EVERY_PROFILE
+from ..engine.records import Json
+from ..engine.tables import number, shape, table, texts
+
+
+class UnreachedParameters(Rule):
+    """Layers are called and owned by an optimizer, but no loss reaches them: the graph ends behind them.
+
+    Either their result hangs on no graph (`no_grad`), or a later layer that is trained was given a tensor that hangs on
+    none (`detach`, `.data`, numpy, a sampled index), or what is cut off is most of the model. Parts that nothing calls
+    and outputs that nothing uses are told as `unused-parameters`.
+
+    ## Why it matters
+    These layers stay as they were initialised: what stands behind the cut learns on random features.
+
+    ## What to try
+    - Look for `detach()`, `.data`, `.item()`, `.numpy()`, `torch.tensor(...)` or `no_grad` between the layer and the
+      loss.
+    - Replace operations without a gradient (argmax, round, comparisons) by ones that have one.
+    - If the part is to be frozen, set `requires_grad_(False)` and leave it out of the optimizer.
+
+    ## When it is wrong
+    Parts that are trained by a loss of their own later in the run are named until then.
+
+    ## References
+    - TrainCheck (Jiang et al. 2025): `.data` and `detach` in the forward pass among reproduced silent errors.
+    """
+
+    phases = (Phase.EPOCH, Phase.RUN)
+    severity = Severity.ERROR
+    level = Level.LOGIC
+    needs_facts = ("graph",)
+    waits_for_warmup = False
+    profiles = EVERY_PROFILE
+    explains = (Level.DYNAMICS, Level.OUTCOME, "unused-parameters", "learning-rate-too-low", "step-does-nothing")
+
+    min_steps: PositiveInt = 5
+    """Steps before anything is said: alternating losses reach their parts in turn."""
+
+    ratio: float = Field(0.5, gt=0, le=1)
+    """Share of the trained elements beyond which what is called but not reached counts, wherever the cut may be."""
+
+    healthy = {
+        "lr": [1e-3] * 20,
+        "facts": {
+            "graph": {"reached": 4, "unreached": ["aux.weight"], "n_unreached": 1, "cut": "part"},
+            "parameters": {
+                "a.weight": {"shape": [8, 8]},
+                "b.weight": {"shape": [8, 8]},
+                "aux.weight": {"shape": [4, 8]},
+            },
+            "model": {
+                "": {
+                    "calls": {
+                        "a": {"at": 1, "bare": True, "graphed": True},
+                        "b": {"at": 2, "bare": False, "graphed": True},
+                        "aux": {"at": 3, "bare": False, "graphed": True},
+                    }
+                }
+            },
+        },
+    }
+    faulty = {
+        "lr": [1e-3] * 20,
+        "facts": {
+            "graph": {"reached": 2, "unreached": ["a.weight", "a.bias"], "n_unreached": 2, "cut": "part"},
+            "parameters": {"a.weight": {"shape": [8, 8]}, "a.bias": {"shape": [8]}, "b.weight": {"shape": [8, 8]}},
+            "model": {
+                "": {
+                    "calls": {
+                        "a": {"at": 1, "bare": True, "graphed": True},
+                        "b": {"at": 2, "bare": True, "graphed": True},
+                    }
+                }
+            },
+        },
+    }
+
+    def check(self, trace: Trace) -> Iterator[Finding]:
+        graph = table(trace.facts.get("graph"))
+        if not number(graph.get("reached")):
+            raise NotApplicable("what the loss reaches was not seen, or it reaches nothing")
+        if trace.step < self.min_steps:
+            raise NotApplicable(f"step {trace.step}; judged from step {self.min_steps} on")
+        calls, uncalled = _calls(trace)
+        names = [
+            name
+            for name in texts(graph.get("unreached"))
+            if not any(name.startswith(part + ".") for part in uncalled if part)
+        ]
+        if not names:
+            return
+
+        where = _cut(names, calls)
+        sizes = _sizes(trace)
+        lost = sum(sizes.get(name, 0) for name in names)
+        share = lost / max(1, sum(sizes.values()))
+        if where is None and (share < self.ratio or not any(_layer(name) in calls for name in names)):
+            return
+        n = max(len(names), int(number(graph.get("n_unreached")) or 0) if not uncalled else 0)
+        yield Finding(
+            subject=_layer(names[0]) or names[0],
+            message=f"no loss reaches {n} trained parameters, {', '.join(names[:3])}{' ...' if n > 3 else ''} "
+            f"({share:.0%} of the elements){where or ''}; all {len(sizes)} were expected to get a gradient",
+            advice=(
+                "Look for detach(), .data, .numpy(), torch.tensor() or no_grad between these layers and the loss.",
+                "Replace operations without a gradient (argmax, round, comparisons) on the way.",
+                "If they are to be frozen, set requires_grad_(False) and leave them out of the optimizer.",
+            ),
+            evidence={"n_unreached": n, "share": share},
+        )
+
+
+def _layer(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _calls(trace: Trace) -> tuple[dict[str, Mapping[str, Json]], list[str]]:
+    """What is known of the calls of each layer, and the topmost parts that nothing calls."""
+    calls: dict[str, Mapping[str, Json]] = {}
+    uncalled: list[str] = []
+    for model in table(trace.facts.get("model")).values():
+        calls.update({name: table(about) for name, about in table(table(model).get("calls")).items()})
+        uncalled += texts(table(model).get("uncalled"))
+    return calls, uncalled
+
+
+def _cut(names: list[str], calls: Mapping[str, Mapping[str, Json]]) -> str | None:
+    """Where the graph ends, in words; None where that was not seen."""
+    unreached = {_layer(name) for name in names}
+    for layer in unreached:
+        if table(calls.get(layer)).get("graphed") is False:
+            return f"; the result of {layer or 'the layer'} hangs on no graph (no_grad)"
+    starts = [at for layer in unreached if (at := number(table(calls.get(layer)).get("at"))) is not None]
+    after = [
+        (at, layer)
+        for layer, about in calls.items()
+        if layer not in unreached and about.get("bare") is True and (at := number(about.get("at"))) is not None
+    ]
+    behind = sorted(one for one in after if starts and one[0] > min(starts))
+    return f"; {behind[0][1] or 'a later layer'} is given a tensor without a graph" if behind else None
+
+
+def _sizes(trace: Trace) -> dict[str, int]:
+    """Elements of each parameter that an optimizer owns."""
+    return {
+        name: math.prod(shape(table(about).get("shape")) or [1])
+        for name, about in table(trace.facts.get("parameters")).items()
+    }

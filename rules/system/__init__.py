@@ -1,0 +1,1 @@
+"""Whether the machine is the bottleneck: waiting, memory, time."""

@@ -1,0 +1,93 @@
+"""Layers that were never trained and are frozen all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import Field
+
+from ..engine import Finding, Json, Level, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.progress import settled_progress
+
+
+class FrozenRandomLayers(Rule):
+    """Most of a model's parameters are frozen, no weights were seen to be loaded, and the loss has hardly come down.
+
+    ## Why it matters
+    To freeze the body and train the head is how pre-trained networks are adapted. With random weights in the body the
+    head is all that learns, from features that mean nothing.
+
+    ## What to try
+    - Load the pre-trained weights, and check that the names fit (`load_state_dict` with `strict=True`).
+    - Leave `requires_grad` of the body alone, or set it back to True.
+
+    ## When it is wrong
+    Frozen embeddings are not counted. Weights that came with the model (from a model library, `torch.load` of a whole
+    model) are not seen to be loaded.
+    Random features, reservoirs and lottery-ticket experiments freeze random weights on purpose. Hence it is asked
+    whether the loss came down as trained features would have made it.
+
+    ## References
+    - Yosinski et al. 2014, How transferable are features in deep neural networks?, figure 2: random, untrained features
+      lose most of the accuracy from the third layer on.
+    """
+
+    phases = (Phase.EPOCH, Phase.RUN)
+    severity = Severity.WARNING
+    level = Level.SETTING
+    needs_facts = ("model",)
+    explains = (Level.OUTCOME,)
+
+    quantile: float = Field(0.5, gt=0, lt=1)
+    """Share of the model's parameters that must be frozen."""
+
+    ratio: float = Field(0.3, gt=0, lt=1)
+    """Share by which the loss must have come down for the frozen features to be of use."""
+
+    healthy = {
+        "loss": [2.3 * 0.99**i for i in range(600)],
+        "facts": {"model": {"": {"parameters": 1000, "trainable": 300, "frozen": ["body"], "n_frozen": 1}}},
+    }
+    faulty = {
+        "loss": [2.3 - 0.0005 * i for i in range(600)],
+        "facts": {"model": {"": {"parameters": 1000, "trainable": 300, "frozen": ["body"], "n_frozen": 1}}},
+    }
+
+    def check(self, trace: Trace) -> Iterator[Finding]:
+        models = trace.facts.get("model")
+        if not isinstance(models, dict) or len(models) != 1:
+            raise NotApplicable("judged where one model is trained: a second one may be a teacher")
+        signs = trace.facts.get("signs")
+        if trace.training or (isinstance(signs, dict) and (signs.get("pretrained") or signs.get("reloads"))):
+            raise NotApplicable("weights were loaded, or trained before")
+        about = next(iter(models.values()))
+        about = about if isinstance(about, dict) else {}
+        everything, trained, names = (about.get(name) for name in ("parameters", "trainable", "frozen"))
+        if not (isinstance(everything, int) and isinstance(trained, int) and isinstance(names, list)):
+            raise NotApplicable("the number of parameters is not known")
+        frozen = everything - trained
+        layers = about.get("layers")
+        names = [name for name in names if not _is_embedding(name, layers if isinstance(layers, dict) else {})]
+        if not names or trained <= 0 or frozen <= self.quantile * everything:
+            return
+        progress = settled_progress(trace)
+        if progress.has_learned(self.ratio):
+            return
+        yield Finding(
+            subject=str(names[0]),
+            message=f"{frozen} of {everything} parameters are frozen, {names[0]} first, and no weights were seen to be "
+            f"loaded; the loss went from {progress.initial:.4g} to {progress.now:.4g}",
+            advice=(
+                "Load the pre-trained weights, or train these layers.",
+                "Check that requires_grad is True where it should be.",
+            ),
+            evidence={"frozen": frozen, "parameters": everything, "loss": progress.now},
+            step=0,
+        )
+
+
+def _is_embedding(name: object, layers: Mapping[str, Json]) -> bool:
+    """Whether a frozen part is a table of vectors: those often come from elsewhere as a plain tensor."""
+    about = layers.get(str(name))
+    kind = about.get("class") if isinstance(about, dict) else None
+    return "emb" in str(name).lower() or "embedding" in str(kind).lower()

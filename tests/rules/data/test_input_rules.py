@@ -1,0 +1,161 @@
+"""Edges of the rules about inputs: what is not finite, off scale, constant, or prepared in two ways."""
+
+import math
+
+import pytest
+
+from tracker.rules import NotApplicable
+from tracker.rules.data.constant_input import ConstantInput
+from tracker.rules.data.nonfinite_input import NonfiniteInput
+from tracker.rules.data.train_eval_preprocessing_mismatch import TrainEvalPreprocessingMismatch
+from tracker.rules.data.unnormalised_input import UnnormalisedInput
+from tracker.rules.testing import judge
+
+NAN = math.nan
+
+
+def layers(*classes):
+    return {"model": {"": {"layers": {f"layer{n}": {"class": name} for n, name in enumerate(classes)}}}}
+
+
+def inputs(mean, std, **more):
+    return {"input/mean": {"train/x": [mean] * 5}, "input/std": {"train/x": [std] * 5}, **more}
+
+
+@pytest.mark.parametrize(
+    ("counts", "losses", "fires"),
+    [
+        ([0, 0, 2, 0], [1, 1, NAN, NAN], True),
+        ([0, 0, 2, 0], [1, 1, 1, 1], False),  # masked by the model
+        ([0, 0, *[2] * 20], [1, *[NAN] * 21], False),  # made by a model that has diverged
+        ([0, 0, 0, 2, 0, 0], [1, NAN, NAN, NAN, NAN, NAN], True),  # looked at later, in some batches
+    ],
+)
+def test_inputs_are_at_fault_when_they_broke_before_the_loss_did(counts, losses, fires):
+    found = judge(NonfiniteInput(), **{"input/nonfinite": {"train/x": counts}}, loss=losses)
+
+    assert [finding.subject for finding in found] == (["train/x"] if fires else [])
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "fires"),
+    [
+        (0, 1, False),
+        (0.45, 0.25, False),
+        (6, 5, False),
+        (33, 78, True),
+        (100, 1, True),
+        (0, 0.05, False),
+        (0, 1e-3, True),
+    ],
+)
+def test_inputs_tens_of_times_too_large_or_hundreds_too_small_are_told(mean, std, fires):
+    found = judge(UnnormalisedInput(), **inputs(mean, std), facts=layers("Linear", "ReLU", "Linear"))
+
+    assert bool(found) is fires
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [["BatchNorm1d", "Linear"], ["LayerNorm", "Linear"], ["Embedding", "Linear"], ["Conv2d", "BatchNorm2d", "ReLU"]],
+)
+def test_a_model_that_normalises_first_may_be_given_anything(classes):
+    assert judge(UnnormalisedInput(), **inputs(33, 78), facts=layers(*classes)) == []
+
+
+@pytest.mark.parametrize(("scale", "fires"), [(40.0, True), (0.3, False)])
+def test_a_model_that_rescales_first_shows_it_in_its_first_output(scale, fires):
+    found = judge(
+        UnnormalisedInput(), **inputs(33, 78), **{"output/rms": {"layer0": [scale] * 5}}, facts=layers("Linear")
+    )
+
+    assert bool(found) is fires
+
+
+def test_the_largest_input_is_judged_and_not_a_time_step_beside_it():
+    facts = layers("Linear") | {
+        "inputs": {"x": {"shape": [8, 64], "dtype": "float32"}, "t": {"shape": [8, 1], "dtype": "float32"}}
+    }
+    case = {
+        "input/mean": {"train/x": [0.0] * 5, "train/t": [500.0] * 5},
+        "input/std": {"train/x": [1.0] * 5, "train/t": [300.0] * 5},
+    }
+
+    assert judge(UnnormalisedInput(), **case, facts=facts) == []
+
+
+def test_scales_are_not_judged_beside_token_ids():
+    facts = layers("Linear") | {"inputs": {"ids": {"shape": [8, 64], "dtype": "int64"}}}
+
+    with pytest.raises(NotApplicable, match="whole numbers"):
+        judge(UnnormalisedInput(), **inputs(33, 78), facts=facts)
+
+
+def test_one_input_that_varies_is_enough():
+    case = {"input/varied": {"train/x": [0.4] * 6, "train/mask": [0.0] * 6}}
+
+    assert judge(ConstantInput(), **case) == []
+
+
+def test_a_batch_of_one_sample_has_no_spread():
+    with pytest.raises(NotApplicable, match="one sample"):
+        judge(ConstantInput(), **{"input/varied": {"train/x": [0.0] * 6}, "batch_size": {"train": [1.0]}})
+
+
+@pytest.mark.parametrize(("equal", "fires"), [(5, False), (400, True)])
+def test_all_samples_of_a_training_being_one_is_told(equal, fires):
+    facts = {"overlap": {"train_samples": 1, "train_duplicates": equal}}
+
+    found = judge(ConstantInput(), facts=facts, **{"input/varied": {"train/x": [0.3] * 6}})
+
+    assert bool(found) is fires
+
+
+def both(mean, std, val_mean, val_std, **more):
+    return {
+        "input/mean": {"train/x": [mean] * 5, "val/x": [val_mean] * 3},
+        "input/std": {"train/x": [std] * 5, "val/x": [val_std] * 3},
+        "input/low": {"train/x": [mean - 2 * std] * 5, "val/x": [val_mean - 2 * val_std] * 3},
+        "input/high": {"train/x": [mean + 2 * std] * 5, "val/x": [val_mean + 2 * val_std] * 3},
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("theirs", "fires"), [((0.02, 1.05), False), ((0.1, 0.6), False), ((0.3, 0.37), True), ((33, 78), True)]
+)
+def test_spreads_that_differ_by_a_factor_of_two_are_two_preparations(theirs, fires):
+    labels = {"loss": {"function": "cross_entropy"}}
+    found = judge(TrainEvalPreprocessingMismatch(), **both(0, 1, *theirs), facts=labels)
+
+    assert [finding.subject for finding in found] == (["x"] if fires else [])
+
+
+def test_a_series_may_change_its_scale_by_more():
+    assert judge(TrainEvalPreprocessingMismatch(), **both(0, 1, 0.3, 0.37)) == []
+    assert judge(TrainEvalPreprocessingMismatch(), **both(0, 1, 33, 78))
+
+
+@pytest.mark.parametrize(("loss", "fires"), [(0.5, False), (3.0, True)])
+def test_means_apart_count_when_the_held_out_loss_suffers(loss, fires):
+    found = judge(TrainEvalPreprocessingMismatch(), **both(0, 1, 3.6, 1.1), epoch_loss=[0.5] * 3, val_loss=[loss] * 3)
+
+    assert bool(found) is fires
+
+
+def test_held_out_batches_of_mostly_padding_have_the_same_range():
+    case = both(0, 1, 0.1, 0.4)
+    case["input/low"]["val/x"], case["input/high"]["val/x"] = [-2.0] * 3, [2.0] * 3
+
+    assert judge(TrainEvalPreprocessingMismatch(), **case, facts={"loss": {"function": "cross_entropy"}}) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "op", "fires"), [("input", "addmm", True), ("input", "softmax", False), ("operation", "addmm", False)]
+)
+def test_a_batch_that_was_found_at_the_bottom_of_a_bad_loss_is_told(kind, op, fires):
+    events = {"nonfinite_origin": {2: {"kind": kind, "op": op, "batch_indices": [7, 50]}}}
+
+    found = judge(NonfiniteInput(), **{"input/nonfinite": {"train/x": [0] * 4}}, loss=[1, 1, NAN, NAN], events=events)
+
+    assert ["samples [7, 50]" in finding.message for finding in found] == ([True] if fires else [])

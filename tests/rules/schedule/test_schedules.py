@@ -1,0 +1,119 @@
+import pytest
+
+from tracker.rules import NotApplicable
+from tracker.rules.schedule.schedule_collapsed import ScheduleCollapsed
+from tracker.rules.schedule.scheduler_before_optimizer import SchedulerBeforeOptimizer
+from tracker.rules.schedule.scheduler_never_steps import SchedulerNeverSteps
+from tracker.rules.schedule.scheduler_step_unit import SchedulerStepUnit
+from tracker.rules.testing import judge
+
+
+def scheduler(name="StepLR", per="epoch", steps=None, made=200, epochs=10, **settings):
+    steps = {"epoch": epochs, "step": made, "never": 0}[per] if steps is None else steps
+    return {
+        "class": name, "settings": settings, "optimizer": 0, "steps": steps, "optimizer_steps": made,
+        "epochs": epochs, "per": per, "before_optimizer": False,
+    }  # fmt: skip
+
+
+def unit(one, **case):
+    return judge(SchedulerStepUnit(), loss=[1.0] * 200, facts={"schedulers": [one]}, **case)
+
+
+@pytest.mark.parametrize(
+    ("one", "fires"),
+    [
+        (scheduler("CosineAnnealingLR", "step", T_max=10), True),
+        (scheduler("CosineAnnealingLR", "step", T_max=200), False),
+        (scheduler("CosineAnnealingLR", "epoch", T_max=10), False),
+        (scheduler("CosineAnnealingLR", "epoch", T_max=200), True),
+        (scheduler("CosineAnnealingLR", "epoch", T_max=50), False),  # stopped early
+        (scheduler("CosineAnnealingWarmRestarts", "step", T_0=10), False),
+        (scheduler("CyclicLR", "step", total_size=20), False),
+        (scheduler("StepLR", "step", step_size=3, gamma=0.1), True),
+        (scheduler("StepLR", "step", step_size=60, gamma=0.1), False),
+        (scheduler("StepLR", "epoch", step_size=3, gamma=0.1), False),
+        (scheduler("MultiStepLR", "step", milestones={"4": 1, "8": 1}, gamma=0.1), True),
+        (scheduler("MultiStepLR", "step", milestones=[100, 150], gamma=0.1), False),
+        (scheduler("ExponentialLR", "step", gamma=0.9), True),
+        (scheduler("ExponentialLR", "step", gamma=0.995), False),
+        (scheduler("ExponentialLR", "epoch", gamma=0.5), False),
+        (scheduler("PolynomialLR", "step", total_iters=10, power=1.0), True),
+        (scheduler("PolynomialLR", "step", total_iters=200, power=1.0), False),
+        (scheduler("OneCycleLR", "epoch", total_steps=200), True),
+        (scheduler("OneCycleLR", "step", total_steps=200), False),
+        (scheduler("OneCycleLR", "epoch", total_steps=10), False),
+        (scheduler("LinearLR", "epoch", start_factor=0.01, end_factor=1.0, total_iters=100), True),
+        (scheduler("LinearLR", "epoch", start_factor=1.0, end_factor=0.1, total_iters=100), False),
+        (scheduler("LambdaLR", "step"), False),
+        (scheduler("CosineAnnealingLR", "step", epochs=1, T_max=20), True),
+        (scheduler("OneCycleLR", "never", steps=6, epochs=1, total_steps=200) | {"per": "other"}, True),
+        (scheduler("CosineAnnealingLR", "never", steps=8, epochs=1, T_max=8) | {"per": "other"}, False),
+    ],
+)
+def test_settings_that_count_epochs_are_told_from_those_that_count_batches(one, fires):
+    assert bool(unit(one)) is fires
+
+
+@pytest.mark.parametrize(("last", "fires"), [(1e-6, True), (0.05, False)])
+def test_a_plateau_that_is_looked_for_in_batches_is_told_when_the_rate_is_gone(last, fires):
+    one = scheduler("ReduceLROnPlateau", "step", patience=2)
+
+    assert bool(unit(one, lr={"0": [0.1] * 50 + [last] * 150})) is fires
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        scheduler("StepLR", "step", step_size=3, gamma=0.1, epochs=1),
+        scheduler("CosineAnnealingLR", "step", epochs=1, T_max=100),
+    ],
+)
+def test_one_epoch_tells_no_unit(one):
+    with pytest.raises(NotApplicable, match="epochs"):
+        unit(one)
+
+
+@pytest.mark.parametrize(
+    ("one", "others", "fires"),
+    [
+        (scheduler(per="never"), [], True),
+        (scheduler(per="never", epochs=1), [], False),
+        (scheduler(per="never", made=5), [], False),
+        (scheduler(), [], False),
+        (scheduler(per="never"), [scheduler("LinearLR")], False),
+    ],
+)
+def test_a_scheduler_that_never_steps_is_told_unless_another_one_does(one, others, fires):
+    found = judge(SchedulerNeverSteps(), loss=[1.0] * 200, facts={"schedulers": [one, *others]})
+
+    assert bool(found) is fires
+
+
+def test_a_scaler_that_skips_the_first_step_leaves_the_scheduler_ahead():
+    facts = {"schedulers": [scheduler() | {"before_optimizer": True}]}
+
+    assert judge(SchedulerBeforeOptimizer(), loss=[1.0] * 20, facts=facts)
+    with pytest.raises(NotApplicable):
+        judge(SchedulerBeforeOptimizer(), loss=[1.0] * 20, facts=facts, events={"step_skipped": {0: {"scale": 1.0}}})
+
+
+EARLY, LATE = [0.1 * 0.8**i for i in range(200)], [0.1] * 150 + [0.0] * 50
+SOON = [0.1] * 60 + [1e-4] * 140
+STOPPED = [2.0 - 0.03 * min(i, 20) for i in range(200)]
+
+
+@pytest.mark.parametrize(
+    ("rates", "losses", "fires"),
+    [
+        (EARLY, STOPPED, True),
+        (LATE, STOPPED, False),
+        (EARLY, [2.0 * 0.8**i for i in range(200)], False),  # learned by then
+        (SOON, [2.0 - 0.1 * min(i, 4) for i in range(200)], False),  # it had come to rest
+        (EARLY, [2.0 - 0.1 * min(i, 4) for i in range(200)], True),  # there was no time for that
+        ([0.1 * 0.8 ** (i % 50) for i in range(200)], STOPPED, False),  # cycles
+        ([1e-4 * i for i in range(200)], STOPPED, False),
+    ],
+)
+def test_a_schedule_is_collapsed_when_learning_ends_with_it(rates, losses, fires):
+    assert bool(judge(ScheduleCollapsed(), lr={"0": rates}, loss=losses)) is fires

@@ -1,0 +1,94 @@
+"""Faults of the loop in small real trainings: each is the first headline, and its repaired twin has none."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tests.trainings import events, fault_parts, tracked
+
+OURS = {
+    "parameters-not-in-optimizer", "stale-optimizer-parameters", "unreached-parameters", "detached-loss",
+    "optimizer-never-steps", "missing-zero-grad", "zero-grad-misplaced", "wrong-train-eval-mode", "step-does-nothing",
+    "unregistered-modules", "accumulation-not-averaged",
+}  # fmt: skip
+
+
+class Net(nn.Module):
+    def __init__(self, is_cut: bool = False) -> None:
+        super().__init__()
+        self.first, self.drop, self.second = nn.Linear(8, 16), nn.Dropout(0.2), nn.Linear(16, 3)
+        self.is_cut = is_cut
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = torch.relu(self.first(x))
+        return self.second(self.drop(hidden.detach() if self.is_cut else hidden))
+
+
+def batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(96, 8, generator=generator)
+    return list(zip(x.split(16), x[:, :3].argmax(1).split(16), strict=True))
+
+
+def usual(fault: str) -> None:
+    """Eight epochs of six steps, with one fault or none."""
+    model = Net(fault == "detach")
+    parameters = model.second.parameters() if fault == "forgotten" else model.parameters()
+    optimizer = torch.optim.SGD(parameters, 0.1)
+    if fault == "copied":
+        model = copy.deepcopy(model)
+    model.train()
+    for _ in range(8):
+        if fault != "mode":
+            model.train()
+        for x, y in batches():
+            if fault not in ("kept", "early"):
+                optimizer.zero_grad()
+            loss = functional.cross_entropy(model(x), y)
+            if fault == "leaf":
+                loss = torch.tensor(loss.item(), requires_grad=True)
+            loss.backward()
+            if fault == "early":
+                optimizer.zero_grad()
+            if fault != "never":
+                optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            functional.cross_entropy(model(x), y)
+
+
+def headlines(fault: str) -> list[str]:
+    """The rules that are headlines of WARNING or worse, the first one first."""
+    torch.manual_seed(0)
+    with tracked() as run:
+        usual(fault)
+    assert fault_parts(run) == []
+    findings = events(run, "verdict")[-1].data["findings"]
+    assert isinstance(findings, list)
+    return [str(one["rule"]) for one in findings if isinstance(one, dict) and one["severity"] != "info"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "rule"),
+    [
+        ("forgotten", "parameters-not-in-optimizer"),
+        ("copied", "stale-optimizer-parameters"),
+        ("detach", "unreached-parameters"),
+        ("leaf", "detached-loss"),
+        ("never", "optimizer-never-steps"),
+        ("kept", "missing-zero-grad"),
+        ("early", "zero-grad-misplaced"),
+        ("mode", "wrong-train-eval-mode"),
+    ],
+)
+def test_a_fault_of_the_loop_is_the_first_headline(fault, rule):
+    assert headlines(fault)[0] == rule
+
+
+def test_a_usual_loop_has_none_of_these_faults():
+    assert OURS.isdisjoint(headlines(""))

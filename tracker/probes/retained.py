@@ -1,0 +1,74 @@
+"""Graphs of past steps that something still holds: a loss that was added up, or kept in a list, with its history."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import torch
+
+from ..rules.engine.signals import GRAPHS_HELD, GRAPHS_MARKED
+from .nodes import kind
+from .probe import Probe
+
+KEY = "soundrun"
+"""Our key in a node's `metadata`, a dictionary that torch keeps with each node of a graph for its anomaly mode."""
+_DEPTH = 50
+"""Operations below the loss, at most, at which a graph is marked: what holds the loss, its logits or a part, holds
+all that is below."""
+_MOST = 2000
+"""Graphs that are marked, at most: each costs a dictionary as long as it is held."""
+
+
+class _Mark:
+    """Lives as long as the node it is attached to."""
+
+    __slots__ = ("__weakref__",)
+
+
+class Retained(Probe):
+    """How many graphs of earlier epochs are still there, among those of closely watched steps.
+
+    A graph goes when nothing refers to it, at the latest when its loss has a new value. What is held for an epoch, such
+    as a running sum, is not counted until the next epoch has gone by as well.
+    """
+
+    name = "retained graphs"
+
+    def __init__(self, training: Any) -> None:
+        super().__init__(training)
+        self._marks: list[weakref.ref[_Mark]] = []
+        self._of_earlier = 0
+        """Marks that were made before the epoch that is going on."""
+
+    def backward(self, tensor: torch.Tensor, loss: torch.Tensor) -> None:
+        if len(self._marks) >= _MOST:
+            return
+        node = _deep(tensor.grad_fn)
+        # A node that is marked is part of a graph that was made once and is used in each step: none of this step's own.
+        if node is not None and KEY not in node.metadata:
+            mark = node.metadata[KEY] = _Mark()
+            self._marks.append(weakref.ref(mark))
+
+    def end_epoch(self) -> None:
+        earlier = self._marks[: self._of_earlier]
+        if earlier and not self.training.session.ended:  # a script that is over has let go of everything
+            held = sum(mark() is not None for mark in earlier)
+            step = self.training.last_step
+            self.journal.reading(GRAPHS_HELD.name, "", step, held)
+            self.journal.reading(GRAPHS_MARKED.name, "", step, len(earlier))
+        self._of_earlier = len(self._marks)
+
+
+def _deep(node: Any) -> Any:
+    """The node some operations below `node`, the last ahead of a leaf at most; None for a loss without a graph."""
+    for _ in range(_DEPTH):
+        if node is None:
+            return None
+        following = next(
+            (one for one, _ in node.next_functions if one is not None and kind(one) != "AccumulateGrad"), 0
+        )
+        if following == 0:
+            return node
+        node = following
+    return node
