@@ -36,7 +36,7 @@ types: $(READY) ## mypy, strict
 check: lint types test ## what a change must pass
 
 accuracy: $(READY) ## what the rules find and name, and false alarms, on the corpus: minutes
-	$(BIN)/python -m tests.benchmarks.accuracy --seeds 3 --into rules/accuracy.json
+	$(BIN)/python -m tests.benchmarks.accuracy --seeds 2 --into rules/accuracy.json
 
 bench: $(READY) ## what observing costs, beside wandb, TensorBoard and anomaly mode
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeGuard
 
 from .cases import PER_EPOCH, records_of, trace_of
 from .engine import (
@@ -225,12 +225,17 @@ def _hostile(records: list[Record]) -> Iterator[tuple[str, Iterable[Record]]]:
     yield "one point", _first_points(records, 1)
     yield "two points", _first_points(records, 2)
     yield "one subject", _one_subject(records)
+    yield "no subject but another", [replace(one, subject="another") if _is_whole(one) else one for one in records]
     yield "the last value NaN", _last_is_nan(records)
     for name in {one.name for one in records if isinstance(one, Fact)} or {"any"}:
         for odd in _ODD_FACTS:
             rest = [one for one in records if not (isinstance(one, Fact) and one.name == name)]
             yield f"the fact {name} = {odd!r}", [Fact(name, 0, odd), *rest]
             yield f"a mapping of {odd!r} in the fact {name}", [_hollow(records, name, odd), *rest]
+
+
+def _is_whole(record: Record) -> TypeGuard[Reading]:
+    return isinstance(record, Reading) and not record.subject
 
 
 def _hollow(records: Iterable[Record], name: str, odd: Json) -> Fact:

@@ -53,7 +53,7 @@ def test_the_digits_are_learned_without_an_alarm(tmp_path: Path) -> None:
     [
         ("shuffled-apart", "no-better-than-baseline"),
         pytest.param("no-zero-grad", "loss-diverging", marks=pytest.mark.slow),
-        pytest.param("huge-lr", "lr-out-of-range", marks=pytest.mark.slow),
+        pytest.param("huge-lr", "learning-rate-too-high", marks=pytest.mark.slow),
     ],
 )
 def test_each_bug_of_the_digits_is_named(tmp_path: Path, bug: str, rule: str) -> None:

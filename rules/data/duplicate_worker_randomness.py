@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.profiles import EVERY
 from ..engine.tables import number, table, tables
 
 
@@ -33,7 +34,7 @@ class DuplicateWorkerRandomness(Rule):
     level = Level.LOGIC
     needs_facts = ("workers",)
     waits_for_warmup = False
-    profiles = frozenset({"supervised", "regression", "language-model", "fine-tune", "unknown"})
+    profiles = EVERY
     explains = ()
 
     healthy = {

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.labels import loaders
-from ..engine.tables import number, table, text, texts
+from ..engine.progress import is_over
+from ..engine.tables import number, table, tables, text, texts
 
 _HELD_OUT = re.compile(r"(?:^|[^a-z])(?:val|valid|validation|vl|eval|dev|test|te|tst|heldout|holdout)(?:[^a-z]|$)")
 
@@ -26,7 +27,8 @@ class EvaluationOnTrainingData(Rule):
 
     ## When it is wrong
     Measuring the training data as well, under a name that says so, is usual and not reported; nor is a script that
-    never speaks of validation or test.
+    never speaks of validation or test: in the name of a loader or variable, of what the score is assigned to, or of a
+    loader that is made and never used.
 
     ## References
     - Hastie, Tibshirani & Friedman 2009, The Elements of Statistical Learning, 7.2: training error is no estimate.
@@ -48,10 +50,14 @@ class EvaluationOnTrainingData(Rule):
         sets = table(table(trace.facts.get("evaluation")).get("sets"))
         overlap = table(trace.facts.get("overlap"))
         copies = {split: share for split in overlap if (share := self._copied(trace, split)) is not None}
-        names = [name for name in texts(table(sets.get("train")).get("names")) if _HELD_OUT.search(_plain(name))]
-        names += [text(loader.get("name")) for loader in loaders(trace, "train")[1:]]
-        names = [name for name in names if _HELD_OUT.search(_plain(name))]
+        given = texts(table(sets.get("train")).get("names"))
+        names = _held_out([*given, *(text(loader.get("name")) for loader in loaders(trace, "train")[1:])])
         others = [split for split in sets if split != "train" and split not in copies]
+        others += [
+            split
+            for loader in tables(trace.facts.get("loaders"))
+            if (split := text(loader.get("split"))) not in ("", "train", *copies)
+        ]
         if not sets and not copies and not names:
             raise NotApplicable("no evaluation was recognised")
         if others:
@@ -65,12 +71,16 @@ class EvaluationOnTrainingData(Rule):
                 evidence={"share": share},
             )
         if names and not copies:
-            yield Finding(
-                subject=names[0],
-                message=f"{names[0]} gives the data that is trained on, and 0 other sets are evaluated; 1 expected",
-                advice=_ADVICE,
-                evidence={"held_out_sets": 0},
-            )
+            yield _finding(names[0], f"{names[0]} gives the data that is trained on")
+        elif not copies and is_over(trace):  # until then, a test may still be to come
+            train = table(sets.get("train"))
+            results, unused = (_held_out(texts(train.get(key))) for key in ("results", "unused"))
+            if results:
+                yield _finding(results[0], f"{results[0]} is computed from the data that is trained on")
+            elif unused:
+                yield _finding(
+                    unused[0], f"0 batches of {unused[0]} are used, and the data that is trained on is evaluated"
+                )
 
     def _copied(self, trace: Trace, split: str) -> float | None:
         """Share of a held-out set that is known from the training, where it is all of that; else None."""
@@ -90,6 +100,20 @@ _ADVICE = (
     "Build the validation loader from the validation set: look for a name that was copied.",
     "Split the data first when there is no second set.",
 )
+
+
+def _finding(name: str, what: str) -> Finding:
+    return Finding(
+        subject=name,
+        message=f"{what}, and 0 other sets are evaluated; 1 expected",
+        advice=_ADVICE,
+        evidence={"held_out_sets": 0},
+    )
+
+
+def _held_out(names: list[str]) -> list[str]:
+    """The names that speak of held-out data."""
+    return [name for name in names if _HELD_OUT.search(_plain(name))]
 
 
 def _plain(name: str) -> str:

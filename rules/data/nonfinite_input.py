@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.profiles import EVERY
 from ..engine.signals import INPUT_NONFINITE, LOSS, VAL_LOSS
 
 _TAKES_DATA = frozenset({
@@ -45,8 +46,8 @@ class NonfiniteInput(Rule):
     severity = Severity.ERROR
     level = Level.SETTING
     waits_for_warmup = False
-    profiles = frozenset({"supervised", "regression", "language-model", "fine-tune", "unknown"})
-    explains = (Level.DYNAMICS, Level.OUTCOME, "learning-rate-too-high", Severity.FATAL)
+    profiles = EVERY
+    explains = (Level.DYNAMICS, Level.OUTCOME, "learning-rate-too-high", "constant-input", Severity.FATAL)
 
     tolerance: float = Field(0.9, gt=0, le=1)
     """Share of the batches behind the first bad loss, above which bad inputs may be that loss's own doing."""
@@ -85,9 +86,12 @@ class NonfiniteInput(Rule):
         op = str(first.data.get("op")) if first is not None else ""
         if first is None or broken is None or first.data.get("kind") != "input" or op.lower() not in _TAKES_DATA:
             return
+        what = "targets" if op.lower().endswith(("loss", "logits", "entropy")) else "inputs"
+        is_clean = first.data.get("data_finite") is True or (what == "inputs" and _was_finite(trace, first.step))
+        if is_clean:
+            return  # what the model made of it ahead of its first layer, a scaling of its own say, was not
         indices = first.data.get("batch_indices")
         batch = f"; samples {indices[:8]} of the data set" if isinstance(indices, list) and indices else ""
-        what = "targets" if op.lower().endswith(("loss", "logits", "entropy")) else "inputs"
         yield Finding(
             subject="batch",
             message=f"{what} of the batch at step {first.step} are not finite where {op} takes them, nor is the loss "
@@ -100,6 +104,18 @@ class NonfiniteInput(Rule):
 
 def _count(value: float) -> int:
     return int(min(value, 1e18))
+
+
+def _was_finite(trace: Trace, step: int) -> bool:
+    """Whether all inputs of the model were measured at that step, and were finite."""
+    counts = [
+        value
+        for subject, series in trace.by_subject(INPUT_NONFINITE).items()
+        if subject.startswith("train/")
+        for at, value in zip(series.steps, series.values, strict=True)
+        if at == step
+    ]
+    return bool(counts) and max(counts) == 0
 
 
 def _broken_at(trace: Trace) -> int | None:

@@ -27,7 +27,7 @@ class PaddingDominates(Rule):
 
     ## When it is wrong
     Where the end of a sequence is to be learned, some filler belongs to the labels. Nothing is reported when the other
-    labels are recognised well.
+    labels are recognised well; where three labels of four are filler, nearly all of them have to be.
 
     ## References
     - SageMaker Debugger, NLPSequenceRatio: share of token 0 above 50 %.
@@ -44,6 +44,13 @@ class PaddingDominates(Rule):
 
     min_share: float = Field(0.5, gt=0, lt=1)
     """Share of the labels that is filler."""
+
+    min_most: float = Field(0.75, gt=0, le=1)
+    """Share of the labels that is filler, from which on the others have to be recognised nearly all: of the gradient
+    they have less than a quarter."""
+
+    min_recall: float = Field(0.95, gt=0, le=1)
+    """Mean recall of the other labels above which they are learned although hardly any label is one of them."""
 
     max_recall: float = Field(0.6, gt=0, lt=1)
     """Mean recall of the other labels above which they are learned all the same."""
@@ -80,12 +87,13 @@ class PaddingDominates(Rule):
         if filler is None or not others:
             raise NotApplicable("how well the other labels are recognised is not known")
         recall = sum(others) / len(others)
-        if recall > self.max_recall:
+        expected = self.max_recall if share < self.min_most else self.min_recall
+        if recall > expected:
             return
         yield Finding(
             subject=filler,
             message=f"{share:.0%} of the labels are filler at the end of sequences, class {filler}, and count in the "
-            f"loss; of the other classes {recall:.0%} are recognised, {self.max_recall:.0%} expected",
+            f"loss; of the other classes {recall:.0%} are recognised, {expected:.0%} expected",
             advice=(
                 "Pass ignore_index with the label of the filler to the loss, or fill labels up with -100.",
                 "Leave filled positions out of the accuracy as well.",

@@ -26,7 +26,8 @@ class RepeatedBatch(Rule):
 
     ## When it is wrong
     Overfitting one batch on purpose, and training on all of the data in each step, look alike but for the data behind:
-    a loader that was iterated once, and a batch that is all there is, are not reported.
+    a loader that was iterated once, and batches that together are all there is, are not reported. Samples of few
+    values come again by chance: there, whole batches have to.
 
     ## References
     - PyTorch documentation, `torch.utils.data`: each `iter()` of a loader begins a new pass.
@@ -40,6 +41,9 @@ class RepeatedBatch(Rule):
 
     min_batches: PositiveInt = 10
     """Batches that must have been looked at."""
+
+    min_share: float = Field(0.5, gt=0, le=1)
+    """Share of the batches that must be equal as a whole where samples have so few values that many are the same."""
 
     factor: float = Field(8.0, gt=1)
     """Rows of the tensor that a batch made by hand is a slice of, for each of the batch's, from which on it should
@@ -67,13 +71,17 @@ class RepeatedBatch(Rule):
         size = max(sizes)
         loader = next(iter(loaders(trace, "train")), {})
         behind = number(loader.get("dataset_length")) or number(table(trace.facts.get("batches")).get("rows"))
-        seen = number(table(trace.facts.get("overlap")).get("train_samples"))
+        overlap = table(trace.facts.get("overlap"))
+        seen = number(overlap.get("train_samples"))
         if behind is None or seen is None:
             raise NotApplicable("how much data there is beside the batch is not known")
         # Slices made by hand may be the training's share of all data, and a step on all of it.
         if behind < (2 if loader else self.factor) * size:
             raise NotApplicable(f"the batch of {size:g} is all of the data")
-        if 1 < seen <= size:
+        again = sum(trace.series(REPEATED, "train"))
+        if 1 < seen <= size and seen < behind:
+            if overlap.get("is_few") is True and again < self.min_share * total:
+                raise NotApplicable("there are so few different samples that batches share them by chance")
             yield Finding(
                 subject=text(loader.get("name")),
                 message=f"{total:g} batches were compared, and hold the same {seen:g} samples; there are {behind:g}",
@@ -84,7 +92,7 @@ class RepeatedBatch(Rule):
                 evidence={"batches": total, "samples": seen, "data": behind},
             )
             return
-        if sum(trace.series(REPEATED, "train")) > 0 or not loader:
+        if again > 0 or not loader:
             return
         steps = _same_for(trace)
         if steps >= self.min_batches:

@@ -26,9 +26,9 @@ class SplitLeakage(Rule):
     - Oversample or augment after the split.
 
     ## When it is wrong
-    Samples of few values (bits, short windows of tokens) are equal by chance and are not compared, nor is data with as
-    many duplicates within the training. A held-out set that is all of the training data is `evaluation-on-training-
-    data`.
+    Samples of few values (bits, short windows of tokens) are equal by chance and are not compared, nor is data of
+    whole numbers with as many duplicates within the training. A held-out set that is all of the training data is
+    `evaluation-on-training-data`.
 
     ## References
     - deepchecks, Train Test Samples Mix: any; here 5 %, as public data sets hold up to 3 % of near and exact copies.
@@ -75,8 +75,10 @@ class SplitLeakage(Rule):
             expected = min(1.0, share / known)
             if expected >= self.max_share and n >= min(0.8 * samples / known, 3000):
                 continue
-            # With a share of duplicates within the training, as large a share between the sets may be chance.
-            if share < self.min_share or share < 3 * doubles / (samples + doubles):
+            # With a share of duplicates within the training, as large a share between the sets may be chance; not so
+            # where no two values are the same: there a duplicate is a copy, made ahead of the split.
+            by_chance = 0.0 if overlap.get("is_continuous") is True else 3 * doubles / (samples + doubles)
+            if share < max(self.min_share, by_chance):
                 continue
             part = f"; {known:.0%} of the training data was compared" if known < 1 else ""
             yield Finding(

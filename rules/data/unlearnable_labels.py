@@ -22,6 +22,7 @@ from ..engine.signals import (
     OUTPUT_VARIANCE,
     TARGET_ERROR,
     TARGET_SPREAD,
+    TRAIN_ACCURACY,
     UPDATE_RATIO,
     VAL_ACCURACY,
     VAL_LOSS,
@@ -33,7 +34,8 @@ class UnlearnableLabels(Rule):
     """The model trains as it should, and held-out data still shows nothing but guessing: labels do not fit inputs.
 
     Weights move at a usual pace, units are alive, and samples differ; in the first epoch, when every sample is new, the
-    loss stays that of guessing, and whatever it loses later is memorised: held-out data never gains.
+    loss stays that of guessing, and whatever it loses later is memorised: held-out data never gains. Labels that are
+    others in each epoch cannot be memorised either: then the training loss stays there to the end.
 
     ## Why it matters
     Labels that were shuffled, shifted by one row or joined by the wrong key cannot be learned by any model.
@@ -78,6 +80,12 @@ class UnlearnableLabels(Rule):
 
     min_update: float = Field(1e-5, gt=0)
     """Median change of a parameter in a step, as a share of it, below which too little moves to judge."""
+
+    min_stuck: PositiveInt = 250
+    """Steps of a training that never does better than a constant answer, before that alone is said, at its end."""
+
+    min_pace: float = Field(1e-4, gt=0)
+    """As `min_update`, where the training itself does not do better: rates that are too low must not pass for it."""
 
     max_update: float = Field(0.1, gt=0)
     """The same, above which steps are too large to judge."""
@@ -126,6 +134,15 @@ class UnlearnableLabels(Rule):
             raise NotApplicable("the loss of a constant answer cannot be computed")
         held_out, training = trace.series(VAL_LOSS), trace.series(EPOCH_LOSS)
         accuracy = as_shares(trace.series(VAL_ACCURACY))
+        if self._is_stuck(trace, bound, max(prior.values())):
+            self._refuse_what_does_not_train(trace, self.min_pace)
+            yield Finding(
+                message=f"mean training loss {min(training):.4g} at best in {len(training)} epochs, while weights move "
+                f"as usual; a constant answer has {bound:.4g}",
+                advice=_ADVICE,
+                evidence={"loss": min(training), "guess": bound, "epochs": len(training)},
+            )
+            return
         if len(accuracy) < self.min_epochs or len(held_out) < self.min_epochs or not held_out.is_finite:
             raise NotApplicable(f"fewer than {self.min_epochs} held-out evaluations are known")
         # By chance, the labels of n samples depend on their classes by (k - 1)^2 / 2n nats: twice that is no signal.
@@ -146,6 +163,19 @@ class UnlearnableLabels(Rule):
             advice=_ADVICE,
             evidence={"loss": min(held_out), "guess": bound, "accuracy": max(accuracy), "share": base},
         )
+
+    def _is_stuck(self, trace: Trace, bound: float, base: float) -> bool:
+        """Whether the training itself ended where a constant answer is: labels that are new in each epoch, as those of
+        a loader of their own are, cannot even be memorised."""
+        training, steps = trace.series(EPOCH_LOSS), trace.series(LOSS).count
+        if not is_over(trace) or steps < self.min_stuck or len(training) < self.min_epochs:
+            return False
+        bar = base + self.min_gain * (1 - base)
+        for signal in (TRAIN_ACCURACY, VAL_ACCURACY):
+            accuracy = as_shares(trace.series(signal))[-self.min_epochs :]
+            if accuracy and median(accuracy) > bar:
+                return False
+        return min(training) > (1 - self.tolerance) * bound
 
     def _quantities(self, trace: Trace) -> Iterator[Finding]:
         error, spread = trace.series(TARGET_ERROR, "val"), trace.series(TARGET_SPREAD, "val")
@@ -170,10 +200,10 @@ class UnlearnableLabels(Rule):
             evidence={"error": min(error), "spread": spread[-1], "ratio": min(ratios)},
         )
 
-    def _refuse_what_does_not_train(self, trace: Trace) -> None:
+    def _refuse_what_does_not_train(self, trace: Trace, min_update: float | None = None) -> None:
         """Raises `NotApplicable` where guessing may have another reason than the labels."""
         ratios = [value for series in trace.by_subject(UPDATE_RATIO).values() for value in [series.last(5).median]]
-        if not ratios or not self.min_update <= median(ratios) <= self.max_update:
+        if not ratios or not (min_update or self.min_update) <= median(ratios) <= self.max_update:
             raise NotApplicable("whether the weights move at a usual pace is not known, or they do not")
         trained = [leaf for leaf in layers_of(trace).values() if (number(leaf.get("parameters")) or 0) > 0]
         if len(layers_of(trace)) < 2 or (trained and len(layers_of(trace)) == len(trained) == 1):

@@ -39,7 +39,8 @@ def reason_to_skip(rule: Rule, trace: Trace, profile: str | None = None) -> str 
         why = f" ({told_by})" if told_by else ""
         return f"not meant for the task profile '{profile}', only for {', '.join(sorted(rule.profiles))}{why}"
     for signal in rule.needs:
-        count = trace.count(signal)
+        # One without subjects is asked for as a whole; what a third party wrote under another is not it.
+        count = trace.count(signal) if signal.subject else trace.series(signal).count
         if count == 0:
             return f"'{signal.name}' was not observed"
         if count < rule.history:

@@ -46,8 +46,8 @@ class Rule(BaseModel, ABC):
     level: ClassVar[Level] = Level.OUTCOME
     """How far upstream the fault is; of several headlines the one furthest up comes first."""
     explains: ClassVar[tuple[str | Level | Severity, ...]] = ()
-    """Rules whose findings are consequences of this one and are folded under it: ids, all rules of a level but the fatal
-    ones, and with `Severity.FATAL` those too."""
+    """Rules whose findings are consequences of this one and are folded under it: ids, all rules of a level but the
+    fatal ones, and with `Severity.FATAL` those too."""
     version: ClassVar[int] = 1
     """Raised when the judgement changes; stored in every outcome."""
     status: ClassVar[str] = "stable"

@@ -83,8 +83,12 @@ PREDICTIONS = Signal("predictions", "array: how often each class was predicted s
 WAIT_DATA = Signal("wait/data", "share of the training time in which a loader was waited for, 0 to 1", "", "max")
 STEP_SECONDS_LONGEST = Signal("step_seconds/longest", "longest time of one step in the epoch, in seconds", "", "max")
 MEMORY = Signal("memory", "memory in use at the end of the epoch, in bytes", "'process' or 'cuda'", "max")
-GRAPHS_HELD = Signal("graphs/held", "graphs of steps of earlier epochs that are still there, among those marked")
-GRAPHS_MARKED = Signal("graphs/marked", "steps of earlier epochs whose graphs were marked")
+GRAPHS_HELD = Signal(
+    "graphs/held",
+    "graphs of steps of earlier epochs that are still there, among those marked",
+    "'' is the training, 'evaluation' passes in evaluation mode",
+)
+GRAPHS_MARKED = Signal("graphs/marked", "steps of earlier epochs whose graphs were marked", "as there")
 INPUT_VARIED = Signal(
     "input/varied", "standard deviation over the samples of the batch, mean over their values", "'<split>/<input>'"
 )
@@ -99,7 +103,8 @@ SIGNALS: dict[str, Signal] = {
     for signal in (
         LOSS, EPOCH_LOSS, VAL_LOSS, TRAIN_ACCURACY, VAL_ACCURACY, GRAD_NORM, WEIGHT_NORM, UPDATE_RATIO, LR,
         CLASS_COUNT, STEP_SECONDS, OVERHEAD, METRIC, METRIC_IN_MLFLOW, LOSS_TERM, BACKWARDS, CLIP_NORM, GRAD_SCALE,
-        SCHEDULER_STEPS, OUTPUT_RMS, OUTPUT_VARIANCE, DEAD, SATURATED, SATURATION, NORM_MEAN, NORM_VAR_LOW, NORM_VAR_HIGH,
+        SCHEDULER_STEPS, OUTPUT_RMS, OUTPUT_VARIANCE, DEAD, SATURATED, SATURATION, NORM_MEAN, NORM_VAR_LOW,
+        NORM_VAR_HIGH,
         BATCH_SIZE, INPUT_MEAN, INPUT_STD, INPUT_LOW, INPUT_HIGH, INPUT_NONFINITE, LABEL_RUNS, REPEATED, LOOKED_AT,
         OVERLAP, RECALL, TARGET_ERROR, PREDICTIONS,
         WAIT_DATA, STEP_SECONDS_LONGEST, MEMORY, GRAPHS_HELD, GRAPHS_MARKED,

@@ -41,6 +41,8 @@ class NonfiniteHeldOutLoss(Rule):
 
     def check(self, trace: Trace) -> Iterator[Finding]:
         held_out = trace.series(VAL_LOSS)
+        if not held_out:
+            raise NotApplicable("there is no held-out loss of the first set")
         losses = trace.series(LOSS) or trace.series(EPOCH_LOSS)
         if not losses or not losses.is_finite:
             raise NotApplicable("there is no finite training loss to compare with")

@@ -12,6 +12,7 @@ from ..engine import Finding, NotApplicable, Phase, Rule, Series, Severity, Trac
 from ..engine.gates import why_incomparable
 from ..engine.profiles import ONE_OBJECTIVE
 from ..engine.signals import EPOCH_LOSS, LOSS, VAL_ACCURACY, VAL_LOSS
+from ..engine.tables import table
 
 
 class Overfitting(Rule):
@@ -32,7 +33,8 @@ class Overfitting(Rule):
     ## When it is wrong
     A small validation set is noisy. Dropout and augmentation put the training loss above the validation loss: the two
     are never compared by themselves. Very large models may recover after such a rise (double descent). A run that
-    keeps the state of its best evaluation, or puts it back at the end, has guarded itself, and is not reported.
+    puts the state of its best evaluation back at the end, or keeps it and stops within ten times as long, has guarded
+    itself, and is not reported.
 
     ## References
     - SageMaker Debugger, Overfit: a gap of 10 % between the losses; the 10 % stand, but for the rise above the best.
@@ -71,6 +73,10 @@ class Overfitting(Rule):
     patience: PositiveInt = 3
     """Latest evaluations that must all be above; at least 5 % of all evaluations."""
 
+    min_part: float = Field(0.1, gt=0, lt=1)
+    """Part of the evaluations up to the best one, at least, for keeping its state to be a guard: a longer rest is
+    training in vain, whatever is kept of it. The tenth is ours."""
+
     tolerance: float = Field(3.0, ge=0)
     """A rise within this many standard deviations of a single evaluation is noise."""
 
@@ -104,7 +110,7 @@ class Overfitting(Rule):
         is_gross = lowest > self.factor * best or (lasts and lowest > self.margin * abs(train_now))
         if self._accuracy_holds(trace, patience) and not is_gross:
             return
-        if _keeps_the_best(trace, losses, best_at):
+        if _restores(trace, losses) or (best_at >= self.min_part * n and _keeps_the_best(trace, losses, best_at)):
             return
         yield Finding(
             message=f"validation loss {recent.median:.4g} over the last {patience} evaluations; it was {best:.4g} "
@@ -127,9 +133,9 @@ class Overfitting(Rule):
         lowest_at = min(range(n), key=losses.values.__getitem__)
         since, lucky = losses.values[lowest_at + 1 :], losses[lowest_at]
         bar = lucky + max(self.few_ratio * abs(lucky), least)
-        if lowest_at <= 1 and len(since) > patience and min(since) > bar:
-            if fmean(since) - lucky > self.spread * stdev(since):
-                return lucky, lowest_at, patience, bar  # from the start on, and never again anywhere near
+        from_the_start = lowest_at <= 1 and len(since) > patience and min(since) > bar
+        if from_the_start and fmean(since) - lucky > self.spread * stdev(since):
+            return lucky, lowest_at, patience, bar  # and never again anywhere near
         ratio, noise = self.ratio, _noise(losses.values)
         if n < 2 * patience:
             patience, ratio, noise = 2, self.few_ratio, 0.0  # too few to tell a bend from noise
@@ -151,18 +157,27 @@ class Overfitting(Rule):
         return accuracy.last(patience).median >= before[-min(3, len(before))] - self.tolerance * _noise(accuracy.values)
 
 
+def _restores(trace: Trace, losses: Series) -> bool:
+    """Whether the weights were put back when all was over."""
+    return any(step >= _end(trace, losses) for step in _kept(trace, "loaded"))
+
+
 def _keeps_the_best(trace: Trace, losses: Series, best_at: int) -> bool:
-    """Whether the weights were put back when all was over, or the last state that was taken is about the best one."""
-    kept = trace.facts.get("kept")
-    saved, loaded = (kept.get(name) for name in ("saved", "loaded")) if isinstance(kept, dict) else (None, None)
-    trained = trace.series(LOSS)
-    end = trained.steps[-1] if trained else losses.steps[-1]
-    if isinstance(loaded, list) and any(isinstance(step, int) and step >= end for step in loaded):
-        return True
-    steps = [step for step in saved if isinstance(step, int)] if isinstance(saved, list) else []
+    """Whether the last state that was taken is about the best one."""
+    steps = _kept(trace, "saved")
     # An evaluation is noted at the last step before it, as is a state that is taken behind it.
-    after = losses.steps[best_at + 2] if best_at + 2 < len(losses) else end
+    after = losses.steps[best_at + 2] if best_at + 2 < len(losses) else _end(trace, losses)
     return bool(steps) and losses.steps[max(0, best_at - 1)] <= steps[-1] < after
+
+
+def _kept(trace: Trace, what: str) -> list[int]:
+    steps = table(trace.facts.get("kept")).get(what)
+    return [step for step in steps if isinstance(step, int)] if isinstance(steps, list) else []
+
+
+def _end(trace: Trace, losses: Series) -> int:
+    """The last step of the training."""
+    return (trace.series(LOSS) or losses).steps[-1]
 
 
 def _noise(values: Sequence[float]) -> float:

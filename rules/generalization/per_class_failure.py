@@ -26,7 +26,7 @@ class PerClassFailure(Rule):
 
     ## When it is wrong
     A class may be impossible to tell from another. Classes that are learned last are given time: the latest evaluations
-    have to agree, and the held-out loss must not be falling fast any more.
+    have to agree, and the held-out loss must not be falling fast any more; before the end, not at all.
 
     ## References
     - SageMaker Debugger, Confusion: diagonal below 0.9 fires there; here only what is practically 0.
@@ -78,6 +78,8 @@ class PerClassFailure(Rule):
         losses = trace.series(VAL_LOSS).last(self.patience)
         if not is_over(trace) and len(losses) > 1 and losses[-1] < (1 - self.tolerance) * losses[0]:
             raise NotApplicable("the held-out loss is falling fast: some classes are learned last")
+        if not is_over(trace) and len(losses) > 1 and min(losses) <= min(trace.series(VAL_LOSS)):
+            raise NotApplicable("the held-out loss is still falling: some classes are learned last")
         even = sum(counts.values()) / len(counts)
         for label, values in known.items():
             recent = values[-self.patience :]

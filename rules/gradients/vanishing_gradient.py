@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from statistics import median
 
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.layers import in_order, matrices
-from ..engine.progress import progress_of, settled_progress
-from ..engine.signals import GRAD_NORM, UPDATE_RATIO
+from ..engine.progress import is_over, progress_of, settled_progress
+from ..engine.signals import GRAD_NORM, LOSS, UPDATE_RATIO
 
 
 class VanishingGradient(Rule):
@@ -70,6 +71,13 @@ class VanishingGradient(Rule):
     window: PositiveInt = 5
     """How many recent samples give a matrix's level (a median)."""
 
+    min_rest: float = Field(0.2, gt=0, lt=1)
+    """Share of the run, from its start, in which a matrix was starved and the loss stood, that is reported at the end
+    though the matrix woke up: at least `rest_steps`, and only where the loss has not come down by `max_fall`."""
+
+    rest_steps: PositiveInt = 60
+    """See `min_rest`: deep networks with torch's own initialisation rest for some tens of steps."""
+
     min_steps: PositiveInt = 20
     """Steps before anything is judged: branches that start at zero wake up within them."""
 
@@ -90,9 +98,12 @@ class VanishingGradient(Rule):
             raise NotApplicable(f"{len(levels)} weight matrices with gradients; 3 are needed to compare")
         largest = max(levels.values())
         starved = in_order(trace, [name for name, level in levels.items() if level < self.max_ratio * largest])
-        if not starved:
-            return
+        found = list(self._starved(trace, levels, starved)) if starved else []
+        yield from found or self._rested(trace, list(levels))
 
+    def _starved(self, trace: Trace, levels: dict[str, float], starved: list[str]) -> Iterator[Finding]:
+        """What is starved now, and does not move, or nothing was learned."""
+        largest = max(levels.values())
         recents = {name: trace.series(UPDATE_RATIO, name).last(self.window) for name in levels}
         updates = {name: recent.median for name, recent in recents.items() if recent and recent.is_finite}
         unchanged = min(self.max_update, max(updates.values(), default=0.0) / self.factor)
@@ -102,6 +113,51 @@ class VanishingGradient(Rule):
             yield from (self._finding(trace, name, levels, largest, updates) for name in still)
         if len(still) < len(starved) and not settled_progress(trace).has_learned(self.min_fall):
             yield from (self._finding(trace, name, levels, largest, updates) for name in starved if name not in still)
+
+    def _rested(self, trace: Trace, names: list[str]) -> Iterator[Finding]:
+        """What was starved for a large part of the run, while the loss stood, and cost the run its success."""
+        losses = trace.series(LOSS)
+        if not is_over(trace) or not losses.is_finite:
+            return
+        shapes = matrices(trace)
+        sizes: dict[int, dict[str, float]] = {}
+        for name in names:
+            norms = trace.series(GRAD_NORM, name)
+            for step, norm in zip(norms.steps, norms, strict=True):
+                sizes.setdefault(step, {})[name] = norm / math.sqrt(shapes.get(name, 1))
+        seen: dict[str, list[tuple[float, float]]] = {}
+        woke = 0
+        for step in sorted(sizes):
+            largest = max(sizes[step].values())
+            least = min(sizes[step], key=sizes[step].__getitem__)
+            if not 0 < sizes[step][least] < self.max_ratio * largest:
+                break
+            woke = step
+            seen.setdefault(least, []).append((sizes[step][least], largest))
+        progress = progress_of(trace)
+        stood = [loss for step, loss in zip(losses.steps, losses, strict=True) if step <= woke]
+        if woke < max(self.rest_steps, self.min_rest * trace.step) or len(stood) < self.rest_steps or progress is None:
+            return
+        reached = median(stood[-self.window * 4 :])
+        if reached < (1 - self.min_fall) * progress.initial or progress.has_learned(self.max_fall):
+            return
+        name = max(seen, key=lambda one: len(seen[one]))
+        level, largest = (median(column) for column in zip(*seen[name], strict=True))
+        updates = trace.series(UPDATE_RATIO, name)
+        yield Finding(
+            subject=name,
+            message=f"gradient {level:.1e} (root mean square) up to step {woke} of {trace.step}, {largest:.1e} in the "
+            f"matrix with the most; more than {self.max_ratio:g} of it is expected; the loss went from "
+            f"{progress.initial:.4g} to {reached:.4g} by then, and is {progress.now:.4g} now",
+            advice=_ADVICE,
+            evidence={
+                "gradient": level,
+                "largest_gradient": largest,
+                "update_ratio": updates[0] if updates and math.isfinite(updates[0]) else 0.0,
+                "steps": woke,
+            },
+            step=trace.series(GRAD_NORM, name).steps[0],
+        )
 
     def _levels(self, trace: Trace) -> dict[str, float]:
         """Gradient of each weight matrix, root mean square of its elements, over the latest samples."""
@@ -123,11 +179,14 @@ class VanishingGradient(Rule):
             subject=name,
             message=f"gradient {levels[name]:.1e} (root mean square), {largest:.1e} in the matrix with the most; "
             f"more than {self.max_ratio:g} of it is expected; it changes by {update:.1e} of its norm a step",
-            advice=(
-                "Use ReLU or GELU instead of sigmoid or tanh in hidden layers.",
-                "Add a residual path or normalisation between this layer and the loss.",
-                "Look for a stray detach(), or dead units, behind this layer.",
-            ),
+            advice=_ADVICE,
             evidence={"gradient": levels[name], "largest_gradient": largest, "update_ratio": update},
             step=below[0] if below else None,  # about the level it has now: shrunk by then
         )
+
+
+_ADVICE = (
+    "Use ReLU or GELU instead of sigmoid or tanh in hidden layers.",
+    "Add a residual path or normalisation between this layer and the loss.",
+    "Look for a stray detach(), or dead units, behind this layer.",
+)

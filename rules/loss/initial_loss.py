@@ -30,9 +30,9 @@ class InitialLoss(Rule):
 
     ## When it is wrong
     A training that starts high and learns all the same has got over it: unless the start was ten times too high, it is
-    then no longer reported. A regulariser added to the loss shifts the first value. A loss *below* that of guessing is right for a pre-trained
-    model, so it is never reported; neither are fine-tuning, sums over a batch, and weighted binary losses.
-    Class weights and label smoothing do not change the loss of a uniform answer.
+    then no longer reported. A regulariser added to the loss shifts the first value. A loss *below* that of guessing is
+    right for a pre-trained model, so it is never reported; neither are fine-tuning, sums over a batch, and weighted
+    binary losses. Class weights and label smoothing do not change the loss of a uniform answer.
 
     ## References
     - Karpathy 2019, A Recipe for Training Neural Networks, "verify loss @ init"; CS231n notes: 2.302 for 10 classes.

@@ -12,6 +12,7 @@ from ..engine.gates import why_incomparable
 from ..engine.profiles import ONE_OBJECTIVE
 from ..engine.progress import is_over, scatter
 from ..engine.signals import EPOCH_LOSS, LOSS, LR
+from ..engine.tables import losses_of, text
 
 
 class LossDiverging(Rule):
@@ -67,6 +68,13 @@ class LossDiverging(Rule):
     min_steps: PositiveInt = 25
     """Losses needed at the end of the run."""
 
+    few_steps: PositiveInt = 50
+    """Losses below which the level must be `few_factor` times the initial one: windows of a few losses jump by chance.
+    """
+
+    few_factor: float = Field(2.0, gt=1)
+    """See `few_steps`."""
+
     going_on: PositiveInt = 100
     """Losses needed before the run is judged while it goes on."""
 
@@ -83,6 +91,9 @@ class LossDiverging(Rule):
         incomparable = why_incomparable(trace)
         if incomparable is not None:
             raise NotApplicable(incomparable)
+        functions = {text(one.get("function")) for one in losses_of(trace)}
+        if len(functions) > 1:
+            raise NotApplicable(f"losses of several kinds are sent backward: {', '.join(sorted(functions))}")
         losses, least = trace.series(LOSS), self.min_steps if is_over(trace) else self.going_on
         window = min(self.window, len(losses) // 5)
         if not losses:
@@ -92,6 +103,7 @@ class LossDiverging(Rule):
         if not losses.is_finite:
             raise NotApplicable("a loss is not finite")
 
+        is_short = 0 < trace.series(LOSS).count < self.few_steps
         window = max(window, len(losses) // 20)
         recent = losses.last(window)
         blocks = [losses[at : at + window] for at in range(0, len(losses) - 2 * window + 1, window)]
@@ -117,7 +129,7 @@ class LossDiverging(Rule):
         first = losses[0]
         if first > 0 and min(recent) > self.factor * first:
             best, best_step, bar = first, losses.steps[0], self.factor * first
-        elif now > bar:
+        elif now > (max(bar, self.few_factor * abs(initial)) if is_short else bar):
             best_step = blocks[best_at].steps[-1]
         else:
             return

@@ -111,7 +111,8 @@ class LossNotDecreasing(Rule):
 
         decrease = initial - now
         error = math.hypot(_error(start), _error(end))
-        is_plain = profile_of(trace) in ("supervised", "regression", "language-model")
+        # The entropy of soft targets is a floor below which no loss can fall, and it may be close.
+        is_plain = profile_of(trace) in ("supervised", "regression", "language-model") and not _is_soft(trace)
         is_long = is_plain and over and losses.count >= self.long_steps and len(epochs) >= self.long_epochs
         wanted = self.min_fall if is_long else self.ratio
         if decrease > max(wanted * abs(initial), self.tolerance * error):
@@ -147,6 +148,15 @@ class LossNotDecreasing(Rule):
         classes = loss.get("n_classes") if isinstance(loss, dict) else None
         if isinstance(classes, int) and classes > 1 and initial < 0.5 * math.log(classes):
             raise NotApplicable(f"the loss starts at {initial:.3g}, below half of that of guessing: already trained")
+
+
+def _is_soft(trace: Trace) -> bool:
+    loss = trace.facts.get("loss")
+    return any(isinstance(one, dict) and one.get("soft_targets") is True for one in (loss, *_items(loss)))
+
+
+def _items(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _levels(losses: Sequence[float], n: int) -> list[float]:

@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.harm import fall
+from ..engine.progress import is_over
 from ..engine.signals import BATCH_SIZE, LOSS
 from ..engine.tables import losses_of, number, shape, tables, text
 
@@ -26,8 +27,8 @@ class LossReductionSum(Rule):
 
     ## When it is wrong
     Sums are right in a variational bound, where the other term is a sum, too, and harmless with optimizers that divide
-    by the size of the gradient, such as Adam, so that those are not judged. It is only reported where the loss stands,
-    rises or is lost, or, with a rate that is long for a sum, jumps about.
+    by the size of the gradient, such as Adam, so that those are not judged. It is only reported where the loss rises or
+    is lost, or, with a rate that is long for a sum, jumps about, or stands once the training has had its time.
 
     ## References
     - TheDeepChecker (Braiek & Khomh 2022) doubles a batch five times and watches the loss double.
@@ -52,6 +53,12 @@ class LossReductionSum(Rule):
 
     jump: float = Field(8.0, gt=1)
     """How many times the median of the later losses the largest of them is where the loss jumps about."""
+
+    rise: float = Field(1.0, gt=0)
+    """Share of its first level by which a loss that rises is blamed at once: it has doubled."""
+
+    settled: PositiveInt = 500
+    """Steps from which on a loss that stands is judged while the training goes on; before, only at its end."""
 
     min_samples: PositiveInt = 4
     """Samples in a batch from which on the sum is another thing than the mean."""
@@ -86,8 +93,12 @@ class LossReductionSum(Rule):
             return
         if not series.is_finite:
             came = "is no longer finite"
-        elif lost is not None and lost < self.least_fall:
-            came = f"has lost {100 * lost:.2g} % of its first level"
+        elif lost is not None and self._is_lost(trace, samples, lost):
+            came = (
+                f"has lost {100 * lost:.2g} % of its first level"
+                if lost < self.least_fall
+                else "was thrown up, and came back to where it began"
+            )
         elif (times := self._jumps(trace, samples)) is not None:
             came = f"jumps to {times:.3g} times its median"
         else:
@@ -102,16 +113,32 @@ class LossReductionSum(Rule):
             evidence={"samples": samples} | ({"fall": lost} if lost is not None else {}),
         )
 
-    def _jumps(self, trace: Trace, samples: float) -> float | None:
-        """How far the later losses jump above their median, with long plain gradient steps; None where they do not."""
+    def _is_lost(self, trace: Trace, samples: float, lost: float) -> bool:
+        """Whether the loss has risen far; or, in the time it had, rises, or with long steps does not come down."""
+        if lost < -self.rise:
+            return True
+        if not is_over(trace) and trace.step < self.settled:
+            return False
+        if not self._is_long(trace, samples):
+            return lost < -self.least_fall
+        # Where the first steps throw the loss up, a fall from there is none: where it began is what counts.
+        losses = trace.series(LOSS).values
+        return lost < self.least_fall or median(losses[-10:]) > (1 - self.least_fall) * min(losses[:3])
+
+    def _is_long(self, trace: Trace, samples: float) -> bool:
+        """Whether plain steps with this rate are long for a mean, too."""
         optimizers = tables(trace.facts.get("optimizer"))
         groups = tables(optimizers[0].get("groups")) if len(optimizers) == 1 else []
         if not groups or optimizers[0].get("class") != "SGD":
-            return None
+            return False
         rate, momentum = number(groups[0].get("lr")) or 0.0, number(groups[0].get("momentum")) or 0.0
+        return rate * samples > self.max_rate * max(1e-3, 1 - momentum)
+
+    def _jumps(self, trace: Trace, samples: float) -> float | None:
+        """How far the later losses jump above their median, with long plain steps; None where they do not."""
         late = trace.series(LOSS).values[len(trace.series(LOSS)) // 2 :]
         level = median(late)
-        if rate * samples <= self.max_rate * max(1e-3, 1 - momentum) or level <= 0 or max(late) <= self.jump * level:
+        if not self._is_long(trace, samples) or level <= 0 or max(late) <= self.jump * level:
             return None
         return min(max(late) / level, 1e300)
 

@@ -17,6 +17,9 @@ _OF_DATA = frozenset({
 })  # fmt: skip
 """Functions that compare outputs with targets: each is a task, which ought to be learned."""
 
+_DISTANCES = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
+"""Those of them that are zero where outputs and targets agree, and may begin there."""
+
 
 class LossTermsUnbalanced(Rule):
     """One term of the loss is a hundred times another one, which is a task of its own and is not learned.
@@ -31,7 +34,8 @@ class LossTermsUnbalanced(Rule):
 
     ## When it is wrong
     Small terms are often meant to be small. Only terms that compare outputs with targets are judged, by both: that they
-    are small throughout, and that they do not come down while the large one was there.
+    are small throughout, and that they do not come down while the large one was there. A distance that grows from where
+    it began is no task that waits to be learned: two copies of a model agree at first.
 
     ## References
     - Kendall et al. 2018, Multi-Task Learning Using Uncertainty to Weigh Losses; the factor of 100 is ours.
@@ -54,8 +58,11 @@ class LossTermsUnbalanced(Rule):
     share: float = Field(0.8, gt=0, le=1)
     """Share of the watched steps at which it is."""
 
-    least_fall: float = Field(0.2, gt=0, lt=1)
+    least_fall: float = Field(0.4, gt=0, lt=1)
     """Share of its first level that a term which is learned loses at least."""
+
+    factor: float = Field(1.5, gt=1)
+    """How many times its first level a distance of outputs and targets is that grows: consistency with a teacher."""
 
     window: PositiveInt = 5
     """Watched steps at the beginning, and at the end, whose median is a level."""
@@ -84,6 +91,8 @@ class LossTermsUnbalanced(Rule):
             times = self._times(small, series[large])
             first, last = median(small.values[: self.window]), median(small.values[-self.window :])
             if times is None or first <= 0 or (first - last) / first >= self.least_fall:
+                continue
+            if told[name].get("function") in _DISTANCES and last > self.factor * first:
                 continue
             factor = number(told[name].get("factor"))
             written = f" (factor {factor:.3g})" if factor is not None and factor != 1 else ""

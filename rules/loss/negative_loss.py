@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 from pydantic import Field, PositiveInt
 
-from ..engine import Finding, Json, Level, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine import Finding, Json, Level, NotApplicable, Phase, Rule, Series, Severity, Trace
 from ..engine.signals import LOSS
 from ..engine.tables import losses_of, number, table, tables, targets_of, text, texts
 
@@ -51,17 +52,42 @@ class NegativeLoss(Rule):
     share: float = Field(0.8, gt=0, le=1)
     """Share of the losses that must be negative."""
 
+    factor: float = Field(100.0, gt=1)
+    """How many times the size of the first losses a loss of any kind may fall below zero; the likelihood of a flow
+    falls to a few times its size at the start."""
+
     min_falling: PositiveInt = 20
     """Losses that must have been seen before a mean of differences is judged."""
 
     healthy = {"loss": [2.3, 2.2, 2.1, 2.0, 1.9], "facts": {"loss": {"function": "cross_entropy", "terms": 1}}}
     faulty = {"loss": [-2.3, -2.9, -4.1, -8.0, -19.0], "facts": {"loss": {"function": "cross_entropy", "terms": 1}}}
 
+    def _has_no_bound(self, losses: Series) -> bool:
+        """Whether the loss has fallen to a multiple of its size at the start that no likelihood reaches, and stays."""
+        size = max([1.0, *(abs(loss) for loss in losses.first(self.min_falling) if math.isfinite(loss))])
+        late = [loss for loss in losses.last(max(self.history, len(losses) // 10)) if loss == loss]
+        return len(losses) >= 2 * self.min_falling and bool(late) and max(late) < -self.factor * size
+
+    def _unbounded(self, losses: Series) -> Finding:
+        lowest = max(min(loss for loss in losses if loss == loss), -1e308)
+        return Finding(
+            message=f"loss {lowest:.4g}, from {losses[0]:.4g} at the start, and no end; a loss has a lower bound, or "
+            f"falls to no more than {self.factor:g} times its size",
+            advice=(
+                "Look for a term with its sign turned: of a divergence, a penalty or an entropy.",
+                "Log each term of the loss: the one that falls for ever is it.",
+            ),
+            evidence={"loss": lowest, "factor": self.factor} | _finite("first", losses[0]),
+        )
+
     def check(self, trace: Trace) -> Iterator[Finding]:
         losses, kinds = trace.series(LOSS), losses_of(trace)
+        below, known = sum(1 for loss in losses if loss < 0), sum(1 for loss in losses if loss == loss)
+        if self._has_no_bound(losses) and not all(_is_never_negative(kind, trace) for kind in kinds):
+            yield self._unbounded(losses)
+            return
         if not kinds:
             raise NotApplicable("no loss function was seen")
-        below = sum(1 for loss in losses if loss < 0)
         if all(texts(kind.get("ops")) in _DIFFERENCES for kind in kinds):
             if len(losses) < self.min_falling:
                 raise NotApplicable(f"{len(losses)} losses were recorded; {self.min_falling} are needed")
@@ -74,7 +100,7 @@ class NegativeLoss(Rule):
             for kind in kinds:
                 if not _is_never_negative(kind, trace):
                     raise NotApplicable(f"the loss {text(kind.get('function'))!r} may be negative, or is part of a sum")
-            if below < self.share * len(losses):
+            if not known or below < self.share * known:
                 return
             what = f"{text(kinds[0].get('function'))}, which is never below 0,"
             advice = ("Remove the minus sign ahead of the loss.", "Use maximize=False in the optimizer.")

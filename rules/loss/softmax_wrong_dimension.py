@@ -107,6 +107,19 @@ def _fault(one: Mapping[str, Json]) -> Finding | None:
             advice=("Name the dimension of the classes: dim=1.", "Or use cross_entropy on the raw scores."),
             evidence=evidence | {"expected_dim": classes},
         )
+    if (
+        sizes[at] == 1
+        and op == "softmax"
+        and one.get("tail") is not True
+        and len(sizes) == 3
+        and sizes[1] > 1 == sizes[2]
+    ):
+        return Finding(
+            message=f"{op} over dimension {at} of {written}: over 1 value, which makes every weight 1; "
+            f"dimension 1, with {sizes[1]} values, is expected",
+            advice=("Use dim=1: the weights of all steps add up to 1.", "Or take the last dimension away first."),
+            evidence=evidence | {"expected_dim": 1.0},
+        )
     if sizes[at] == 1 and op == "softmax" and one.get("tail") is True and len(sizes) > 1:
         return Finding(
             message=f"{op} over dimension {at} of {written}: over 1 value, which makes it 1 "

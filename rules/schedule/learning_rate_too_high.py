@@ -10,9 +10,9 @@ from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.kinds import SCALE_FREE, SGD_LIKE, kind_of, optimizers_of
-from ..engine.progress import is_over
+from ..engine.progress import is_over, progress_of
 from ..engine.rates import rate_at
-from ..engine.signals import GRAD_NORM, INPUT_MEAN, INPUT_STD, LOSS, LR, UPDATE_RATIO
+from ..engine.signals import DEAD, GRAD_NORM, INPUT_MEAN, INPUT_STD, LOSS, LR, UPDATE_RATIO
 from ..engine.tables import losses_of, number, table, tables, text
 
 
@@ -80,6 +80,13 @@ class LearningRateTooHigh(Rule):
 
     max_first: float = Field(0.7, gt=0)
     """Change of the median weight matrix in the first step, relative to its norm, that overwrites an initialisation."""
+
+    max_dead: float = Field(0.7, gt=0, le=1)
+    """Share of the units of a layer that never answer again, of which less than half as many did not at the start, that
+    a rate out of range is blamed for (AUTOTRAINER's bar for dying ReLUs, Zhang et al. 2021)."""
+
+    min_fall: float = Field(0.7, gt=0, lt=1)
+    """Share by which the loss must have come down for dead units to have done no harm."""
 
     window: PositiveInt = 20
     """Losses that give the loss's present level (a median)."""
@@ -160,6 +167,20 @@ class LearningRateTooHigh(Rule):
         sizes = self._updates(trace)
         if start > 0 and now > 0.75 * start and sizes and median(sizes) > self.max_ratio:
             return f"the loss is {now:.4g}, {start:.4g} at the start{_told(sizes)}"
+        return self._killed(trace)
+
+    def _killed(self, trace: Trace) -> str | None:
+        """What a rate out of range did to the units of a layer, where the loss did not come far."""
+        progress = progress_of(trace)
+        if progress is None or progress.has_learned(self.min_fall):
+            return None
+        for name, dead in trace.by_subject(DEAD, 10).items():
+            lasting = min(dead.last(max(5, len(dead) // 2)))
+            if lasting >= self.max_dead and dead[0] < 0.5 * self.max_dead:
+                return (
+                    f"{100 * lasting:.0f} % of the units of {name} are zero for every sample, {100 * dead[0]:.0f} % "
+                    f"were at the first step; the loss went from {progress.initial:.4g} to {progress.now:.4g}"
+                )
         return None
 
     def _overwritten(self, trace: Trace) -> str | None:

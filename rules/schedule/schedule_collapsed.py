@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from statistics import median
 
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.harm import fall
 from ..engine.rates import rate_at
-from ..engine.signals import LOSS, LR, TRAIN_ACCURACY, VAL_ACCURACY
+from ..engine.signals import LOSS, LR, SCORE, TRAIN_ACCURACY, VAL_ACCURACY
+from ..engine.tables import number, table, tables, text
 
 
 class ScheduleCollapsed(Rule):
     """The learning rate falls below a hundredth of its peak before half of the steps are made, and learning stops
-    there.
+    there; or a plateau is looked for the wrong way round, and each improvement lowers the rate.
 
     ## Why it matters
     The rest of the run changes nothing any more: epochs are paid for and nothing is learned in them.
@@ -24,14 +27,18 @@ class ScheduleCollapsed(Rule):
     - Check whether the schedule is stepped as often as it was planned for: per epoch or per batch.
     - Decay by less, or plan the schedule over all steps.
     - Check the patience of a schedule that waits for the loss: it may be counted in batches.
+    - Give `ReduceLROnPlateau` mode="min" for a loss, and mode="max" for an accuracy.
 
     ## When it is wrong
     A rate that is lowered once the loss has come to rest is what schedules are for: the loss must have been falling,
-    and be far from zero. Cycles that rise again are not meant, nor is a decay to zero towards the end.
+    and be far from zero. Cycles that rise again are not meant, nor is a decay to zero towards the end. A held-out loss
+    that only rises looks like an accuracy: with mode="min" the number must be one that is known to be an accuracy.
 
     ## References
     - Karpathy 2019, A Recipe for Training Neural Networks: a decay tied to the epochs of another data set drives the
       rate to zero too early.
+    - PyTorch documentation, ReduceLROnPlateau: `min` waits for a number that has stopped falling, `max` for one that
+      has stopped rising.
     """
 
     phases = (Phase.RUN,)
@@ -57,6 +64,18 @@ class ScheduleCollapsed(Rule):
     max_accuracy: float = Field(0.95, gt=0, le=1)
     """Accuracy above which the task is learned."""
 
+    min_bests: PositiveInt = 3
+    """Times that a watched number was better than ever in the other direction, for its mode to be the wrong one."""
+
+    factor: float = Field(3.0, gt=1)
+    """How many times as often that must have been as in the direction of its mode."""
+
+    least_fall: float = Field(0.1, gt=0, lt=1)
+    """Share by which a number that ought to rise, and the training loss, must have fallen in all."""
+
+    tolerance: float = Field(0.01, gt=0, lt=1)
+    """Share by which a watched number may differ from an accuracy that is the same."""
+
     healthy = {"lr": {"0": [0.1 * (1 - i / 100) for i in range(100)]}, "loss": [2.0 * 0.97**i for i in range(100)]}
     faulty = {"lr": {"0": [0.1 * 0.8**i for i in range(100)]}, "loss": [2.0 - 0.05 * min(i, 12) for i in range(100)]}
 
@@ -65,6 +84,9 @@ class ScheduleCollapsed(Rule):
         if len(points) < 2 or total < self.min_steps:
             raise NotApplicable(f"{len(points)} changes of the learning rate in {total} steps")
         peak = max(rate for _, rate in points)
+        if (wrong := self._wrong_way(trace, points)) is not None:
+            yield wrong
+            return
         below = [index for index, (_, rate) in enumerate(points) if rate < self.ratio * peak]
         # The last stretch below the bar, without a rate above it behind.
         first = len(points)
@@ -95,6 +117,51 @@ class ScheduleCollapsed(Rule):
             ),
             evidence={"peak": peak, "step": at, "n_steps": total, "loss": end, "initial": start},
             step=at,
+        )
+
+    def _wrong_way(self, trace: Trace, points: list[tuple[int, float]]) -> Finding | None:
+        """A finding where a scheduler lowers the rate because the number that it watches gets better."""
+        at = next((step for (_, before), (step, rate) in pairwise(points) if rate < 0.999 * before), None)
+        if at is None:
+            return None
+        for one in tables(trace.facts.get("schedulers")):
+            watched, mode = table(one.get("watched")), text(table(one.get("settings")).get("mode"))
+            first, last, lows, highs = (number(watched.get(key)) for key in ("first", "last", "lows", "highs"))
+            if mode not in ("min", "max") or first is None or last is None or lows is None or highs is None:
+                continue
+            own, other = (lows, highs) if mode == "min" else (highs, lows)
+            if other < self.min_bests or other <= self.factor * own:
+                continue
+            if self._is_accuracy(trace, first, last) if mode == "min" else self._is_loss(trace, first, last):
+                went, right = ("rises", "max") if mode == "min" else ("falls", "min")
+                return Finding(
+                    subject=text(one.get("class")),
+                    message=f"{text(one.get('class'))} has mode='{mode}' and watches a number that {went} from "
+                    f"{first:.4g} to {last:.4g}, {other:.0f} times to its best so far: it lowered the rate from "
+                    f"{points[0][1]:.3g} to {points[-1][1]:.3g} meanwhile; mode='{right}' is expected",
+                    advice=(
+                        f"Give the scheduler mode='{right}', or the number that its mode is meant for.",
+                        "mode='min' is for a loss or an error, mode='max' for an accuracy.",
+                    ),
+                    evidence={"first": first, "last": last, "bests": other},
+                    step=at,
+                )
+        return None
+
+    def _is_loss(self, trace: Trace, first: float, last: float) -> bool:
+        """Whether a number falls as the training loss does."""
+        lost = fall(trace.series(LOSS))
+        return first > 0 and last < (1 - self.least_fall) * first and lost is not None and lost > self.least_fall
+
+    def _is_accuracy(self, trace: Trace, first: float, last: float) -> bool:
+        """Whether a number is one that is known to be an accuracy, be it in per cent."""
+        known = [trace.series(VAL_ACCURACY), trace.series(TRAIN_ACCURACY), *trace.by_subject(SCORE).values()]
+        ends = [(series[0], series[-1]) for series in known if len(series) > 1]
+        return last > first and any(
+            abs(scale * start - first) <= self.tolerance * abs(first) + 1e-9
+            and abs(scale * end - last) <= self.tolerance * abs(last)
+            for start, end in ends
+            for scale in (1.0, 100.0)
         )
 
 

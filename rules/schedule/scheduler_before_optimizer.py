@@ -21,7 +21,8 @@ class SchedulerBeforeOptimizer(Rule):
     - Call `scheduler.step()` after `optimizer.step()`; per epoch, at the end of the epoch.
 
     ## When it is wrong
-    A scaler that skips the first step leaves the scheduler ahead; that is not named when a step was skipped.
+    A scaler that skips the first step leaves the scheduler ahead; that is not named when a step was skipped. A
+    scheduler that is stepped by itself, to draw a schedule, has an optimizer that never steps, and is not meant.
 
     ## References
     - PyTorch documentation, torch.optim, How to adjust learning rate: the order since 1.1.0.
@@ -53,7 +54,8 @@ class SchedulerBeforeOptimizer(Rule):
             raise NotApplicable("a gradient scaler skipped the first step")
         for one in schedulers:
             steps = number(one.get("steps")) or 0.0
-            if one.get("before_optimizer") is True and steps >= self.min_steps:
+            is_by_itself = one.get("optimizer_steps") == 0
+            if one.get("before_optimizer") is True and steps >= self.min_steps and not is_by_itself:
                 name = text(one.get("class")) or "scheduler"
                 yield Finding(
                     subject=name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 from pydantic import Field, PositiveInt
 
@@ -28,8 +29,8 @@ class SchedulerStepUnit(Rule):
 
     ## When it is wrong
     Warm restarts and cyclic schedules go up and down by design and are not judged. A short half period of a cosine may
-    be meant as a cycle. Settings of other schedulers, functions above all, are not known: `schedule-collapsed` looks at
-    what becomes of the rate.
+    be meant as a cycle. Settings of other schedulers, functions above all, are not known: of those only a warm-up that
+    goes on to the end of the run is told, and `schedule-collapsed` looks at what becomes of the rate.
 
     ## References
     - PyTorch documentation, torch.optim.lr_scheduler: what each setting counts are calls of `step`.
@@ -58,6 +59,12 @@ class SchedulerStepUnit(Rule):
 
     min_gamma: float = Field(0.99, gt=0, lt=1)
     """Factor of an exponential decay from which on it is one of batches: by epochs it would do next to nothing."""
+
+    min_rises: PositiveInt = 4
+    """Times that a rate must have risen, and never fallen, to be in a warm-up; one each epoch."""
+
+    warm: float = Field(0.5, gt=0, lt=1)
+    """Share of the full rate below which a warm-up that lasted the whole run was planned for many times as many."""
 
     tolerance: float = Field(0.1, ge=0, lt=1)
     """Share by which a length in batches may differ from the number of steps and still be planned for them."""
@@ -100,7 +107,7 @@ class SchedulerStepUnit(Rule):
             judged += 1
             name, settings = text(one.get("class")), table(one.get("settings"))
             if one.get("per") == "epoch" or epochs == steps:
-                wrong = self._too_rarely(trace, name, settings, made, epochs)
+                wrong = self._too_rarely(trace, name, settings, made, epochs) or self._never_warm(trace, settings)
             elif steps > self.factor * epochs:
                 wrong = self._too_often(trace, name, settings, steps, made, epochs)
             else:
@@ -207,6 +214,20 @@ class SchedulerStepUnit(Rule):
             return None
         return key, length, f"{epochs / length:.1%} of the schedule is done; {key} looks like batches"
 
+    def _never_warm(self, trace: Trace, settings: Mapping[str, Json]) -> tuple[str, float, str] | None:
+        """The same for a warm-up of unknown length that is not over when the run is: each step raised the rate."""
+        given, rates = settings.get("base_lrs"), [rate for _, rate in rate_at(trace)]
+        full = [rate for one in given if (rate := number(one)) is not None] if isinstance(given, list) else []
+        if not full:
+            groups = [group for one in tables(trace.facts.get("optimizer")) for group in tables(one.get("groups"))]
+            full = [rate for group in groups if (rate := number(group.get("initial_lr"))) is not None]
+        top = max(full, default=0.0)
+        is_rising = len(rates) > self.min_rises and all(rate > before for before, rate in pairwise(rates))
+        if not is_rising or rates[-1] >= self.warm * top:
+            return None
+        share = rates[-1] / top
+        return "lr", top, f"{rates[-1]:.2g} at the end is {share:.0%} of it, still warming up; it looks like batches"
+
 
 def _are_made_up(trace: Trace) -> bool:
     """Whether nothing told the epochs, so that a number of steps stands for them."""
@@ -224,9 +245,10 @@ def _milestones(settings: Mapping[str, Json]) -> list[float]:
 
 def _advice(per_epoch: bool, setting: str, value: float, batches: float) -> tuple[str, ...]:
     if per_epoch:
+        length = "the length of the warm-up" if setting == "lr" else setting
         return (
             "Call scheduler.step() after each optimizer.step(), in the loop over batches.",
-            f"Or divide {setting} by the {batches:.3g} batches of an epoch.",
+            f"Or divide {length} by the {batches:.3g} batches of an epoch.",
         )
     if setting == "gamma":
         return ("Call scheduler.step() once an epoch, in the loop over epochs.",)

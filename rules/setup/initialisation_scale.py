@@ -43,7 +43,8 @@ class InitialisationScale(Rule):
 
     ## When it is wrong
     Norm layers undo any scale: a large gain counts only where the first outputs are large, too, and a small one only
-    where the outputs vanish or the loss stands. Embeddings and parameters outside of layers are not judged.
+    where the outputs vanish or the loss stands. Embeddings and parameters outside of layers are not judged. What a
+    recurrent layer applies at every time step counts from `max_recurrent` on, under the same condition.
 
     ## References
     - He et al. 2015; Glorot & Bengio 2010. PyTorch's default is uniform with gain 1 / sqrt(3).
@@ -60,6 +61,10 @@ class InitialisationScale(Rule):
 
     max_gain: float = Field(3.0, gt=1)
     """Median gain above which layers are too large: He's, 1.41, doubled."""
+
+    max_recurrent: float = Field(1.5, gt=1)
+    """Gain of recurrent weights above which they are too large, as it is taken to the power of the time steps.
+    PyTorch's is 0.58, that of orthogonal weights 1 (Le, Jaitly & Hinton 2015, identity matrices)."""
 
     min_gain: float = Field(0.15, gt=0, lt=1)
     """Median gain below which layers are too small: PyTorch's, 0.58, quartered."""
@@ -95,16 +100,22 @@ class InitialisationScale(Rule):
     def check(self, trace: Trace) -> Iterator[Finding]:
         layers = layers_of(trace)
         gains: dict[str, float] = {}
+        recurrent: dict[str, float] = {}
         for weight in tables(trace.facts.get("initialisation")):
-            owner, std = text(weight.get("name")).rpartition(".")[0], number(weight.get("std"))
+            owner, _, own_name = text(weight.get("name")).rpartition(".")
+            std = number(weight.get("std"))
             fan_in = number(weight.get("fan_in"))
             if layers.get(owner, {}).get("class") in _LINEAR and std and fan_in is not None and 0 < fan_in < 1e12:
                 gains[owner] = std * math.sqrt(fan_in)
+            elif own_name.startswith("weight_hh") and std and fan_in is not None and 0 < fan_in < 1e12:
+                recurrent[f"{owner}.{own_name}"] = std * math.sqrt(fan_in)
+        if recurrent and max(recurrent.values()) > self.max_recurrent:
+            gains = recurrent
         if not gains:
             raise NotApplicable("no weights of linear or convolution layers were seen at the first step")
-        gain = median(gains.values())
+        gain = max(gains.values()) if gains is recurrent else median(gains.values())
         first = {name: series[0] for name, series in trace.by_subject(OUTPUT_RMS).items() if math.isfinite(series[0])}
-        if gain > self.max_gain:
+        if gains is recurrent or gain > self.max_gain:
             tail = self._tail(trace)
             if tail is None or tail[0] not in first:
                 raise NotApplicable("the size of the first outputs is not known")
@@ -132,11 +143,12 @@ class InitialisationScale(Rule):
             seen = share
         else:
             return
+        kind, each = ("most extreme", " at each time step") if gains is recurrent else ("median", "")
         worst = (max if gain > 1 else min)(gains, key=gains.__getitem__)
         yield Finding(
             subject=worst,
-            message=f"the weights scale a signal by {gain:.3g} in the median of {len(gains)} layers, {worst} by "
-            f"{gains[worst]:.3g}; 0.5 to 1.5 is expected; {effect}",
+            message=f"the weights scale a signal by {gain:.3g} in the {kind} of {len(gains)} layers, {worst} by "
+            f"{gains[worst]:.3g}{each}; 0.5 to 1.5 is expected; {effect}",
             advice=(
                 "Leave the layers as PyTorch makes them, or use kaiming_normal_ or xavier_uniform_.",
                 "Scale a hand-written standard deviation as 1 / fan_in ** 0.5.",

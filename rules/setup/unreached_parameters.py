@@ -17,7 +17,8 @@ class UnreachedParameters(Rule):
     """Layers are called and owned by an optimizer, but no loss reaches them: the graph ends behind them.
 
     Either their result hangs on no graph (`no_grad`), or a later layer that is trained was given a tensor that hangs on
-    none (`detach`, `.data`, numpy, a sampled index), or what is cut off is most of the model. Parts that nothing calls
+    none (`detach`, `.data`, numpy, a sampled index), or the loss has a term that is a mere number (`item`), or what is
+    cut off is most of the model. Parts that nothing calls
     and outputs that nothing uses are told as `unused-parameters`.
 
     ## Why it matters
@@ -101,7 +102,7 @@ class UnreachedParameters(Rule):
         if not names:
             return
 
-        where = _cut(names, calls)
+        where = _cut(names, calls) or _number(names, calls, table(trace.facts.get("addend")))
         sizes = _sizes(trace)
         lost = sum(sizes.get(name, 0) for name in names)
         share = lost / max(1, sum(sizes.values()))
@@ -113,7 +114,7 @@ class UnreachedParameters(Rule):
             message=f"no loss reaches {n} trained parameters, {', '.join(names[:3])}{' ...' if n > 3 else ''} "
             f"({share:.0%} of the elements){where or ''}; all {len(sizes)} were expected to get a gradient",
             advice=(
-                "Look for detach(), .data, .numpy(), torch.tensor() or no_grad between these layers and the loss.",
+                "Look for detach(), item(), .data, numpy(), torch.tensor() or no_grad from these layers to the loss.",
                 "Replace operations without a gradient (argmax, round, comparisons) on the way.",
                 "If they are to be frozen, set requires_grad_(False) and leave them out of the optimizer.",
             ),
@@ -149,6 +150,16 @@ def _cut(names: list[str], calls: Mapping[str, Mapping[str, Json]]) -> str | Non
     ]
     behind = sorted(one for one in after if starts and one[0] > min(starts))
     return f"; {behind[0][1] or 'a later layer'} is given a tensor without a graph" if behind else None
+
+
+def _number(names: list[str], calls: Mapping[str, Mapping[str, Json]], addend: Mapping[str, Json]) -> str | None:
+    """The term that is a mere number, computed at each step, where layers with a graph have no other use."""
+    value = number(addend.get("value"))
+    if value is None or addend.get("varies") is not True:
+        return None
+    if not any(table(calls.get(_layer(name))).get("graphed") is True for name in names):
+        return None
+    return f"; a term of the loss, {value:.4g} at first, is a number without a graph (item, float or detach)"
 
 
 def _sizes(trace: Trace) -> dict[str, int]:

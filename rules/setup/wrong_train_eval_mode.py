@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 from ..engine import Event, Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.records import EPOCH, Json
 from ..engine.signals import VAL_ACCURACY, VAL_LOSS
-from ..engine.tables import number, table, text
+from ..engine.tables import number, table, tables, text
 
 
 class WrongTrainEvalMode(Rule):
@@ -27,8 +27,9 @@ class WrongTrainEvalMode(Rule):
     ## When it is wrong
     Single layers that are kept in evaluation mode are meant so (frozen batch normalisation), as are models with frozen
     parts; training in evaluation mode from the first step on is named for others. Predictions that are drawn several
-    times of the same input are Monte Carlo dropout. A model without dropout and batch normalisation is not judged, nor
-    are passes of copies (teachers, averages), adversarial and reinforcement learning.
+    times of the same input are Monte Carlo dropout; where dropout is to be always on, say `training=True`. A model
+    without dropout and batch normalisation is not judged, nor are passes of copies (teachers, averages), adversarial
+    and reinforcement learning.
 
     ## References
     - PyTorch documentation, Module.train and Module.eval.
@@ -88,6 +89,9 @@ class WrongTrainEvalMode(Rule):
             raise NotApplicable("no mode of a training pass was seen")
         models = table(trace.facts.get("model"))
         judged = 0
+        for call in tables(trace.facts.get("always_dropout")):
+            judged += 1
+            yield _always_on(call)
         for label in sorted(trained):
             own = [event for event in events if event.data.get("model") == label]
             about = table(models.get(label))
@@ -155,6 +159,17 @@ class WrongTrainEvalMode(Rule):
             evidence={"n_active": _active(first), "step": first.step},
             step=first.step,
         )
+
+
+def _always_on(call: Mapping[str, Json]) -> Finding:
+    line = number(call.get("line")) or 0.0
+    return Finding(
+        subject=text(call.get("class")),
+        message=f"{text(call.get('call'))} in {text(call.get('class'))}, line {line:.0f}, drops in evaluation too: its "
+        "argument training is True unless given; 0 of the outputs are to be dropped there",
+        advice=("Give it training=self.training.", "Or use a module, nn.Dropout, which knows the mode."),
+        evidence={"line": line},
+    )
 
 
 def _active(event: Event) -> float:

@@ -60,6 +60,9 @@ class UpdateRatio(Rule):
     max_fall: float = Field(0.1, gt=0, lt=1)
     """Share by which the loss must have come down for long steps to pass."""
 
+    min_steps: PositiveInt = 100
+    """Steps before long steps are reported: small weights grow within them, and a loss may need as many to fall."""
+
     window: PositiveInt = 10
     """How many recent samples give a matrix's level (a median)."""
 
@@ -69,8 +72,8 @@ class UpdateRatio(Rule):
     min_lr: float = Field(0.1, ge=0, le=1)
     """Share of the peak learning rate below which the schedule is in its tail and nothing is judged."""
 
-    healthy = {"update_ratio": {"stem.weight": [2e-3] * 40, "head.weight": [1e-3] * 40}}
-    faulty = {"update_ratio": {"stem.weight": [0.4] * 40, "head.weight": [0.3] * 40}}
+    healthy = {"update_ratio": {"stem.weight": [2e-3] * 120, "head.weight": [1e-3] * 120}}
+    faulty = {"update_ratio": {"stem.weight": [0.4] * 120, "head.weight": [0.3] * 120}}
 
     def check(self, trace: Trace) -> Iterator[Finding]:
         _refuse_the_tail(trace, self.min_lr)
@@ -87,7 +90,9 @@ class UpdateRatio(Rule):
         low = {name: level for name, level in levels.items() if level < self.min_ratio}
         slow = {name: level for name, level in levels.items() if level < self.slow_ratio}
         needed = self.quantile * len(levels)
-        if high and len(high) >= needed and not _has_learned(trace, self.max_fall):
+        # The weights of one layer alone, a linear model's, are small where there is little to learn.
+        is_known = trace.step + 1 >= self.min_steps and len(levels) > 1
+        if high and is_known and len(high) >= needed and not _has_learned(trace, self.max_fall):
             worst, many, bar = max(sorted(high), key=high.__getitem__), high, f"below {self.max_ratio:g}"
             advice = ("Lower", "Warm up the learning rate, or clip the gradient norm.")
         elif low and len(low) >= needed:

@@ -109,10 +109,9 @@ class Tally:
         return found
 
 
-def measure(chosen: Sequence[Program], seeds: Sequence[int], at_once: int, show: bool) -> Tally:
-    """Runs the programs with all seeds and prints what is not as it should be."""
+def measure(jobs: Sequence[tuple[Program, int]], at_once: int, show: bool) -> Tally:
+    """Runs programs with their seeds and prints what is not as it should be."""
     tally = Tally()
-    jobs = [(program, seed) for seed in seeds for program in chosen]
     by_job = {Job(program.path, (*program.arguments, "--seed", str(seed))): (program, seed) for program, seed in jobs}
     began = time.perf_counter()
     for n, (job, ran) in enumerate(run_all(by_job, at_once), 1):
@@ -120,7 +119,7 @@ def measure(chosen: Sequence[Program], seeds: Sequence[int], at_once: int, show:
         line = tally.add(program, seed, ran)
         if line:
             print(line, flush=True)
-        if show and (line or len(chosen) < 5):
+        if show and (line or len(jobs) < 5):
             print("\n".join(_findings(ran.verdict)), flush=True)
         if sys.stderr.isatty():
             print(f"\r{n} of {len(jobs)}, {time.perf_counter() - began:.0f} s", end="", file=sys.stderr)
@@ -137,6 +136,7 @@ def main() -> int:
     """Measures and prints; returns 1 when an aim is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--healthy-seeds", type=int, help="for programs without a fault, when it is not the same")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--only", default="", help="programs whose name contains this; several, separated by commas")
     parser.add_argument("--show", action="store_true", help="what was found in the runs that are not as they should be")
@@ -147,7 +147,10 @@ def main() -> int:
     chosen = [program for program in programs() if any(part in program.name for part in wanted)]
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     began = time.perf_counter()
-    tally = measure(chosen, seeds, options.at_once, options.show)
+    more = range(seeds.stop, options.first_seed + (options.healthy_seeds or options.seeds))
+    jobs = [(program, seed) for seed in seeds for program in chosen]
+    jobs += [(program, seed) for seed in more for program in chosen if not program.is_faulty]
+    tally = measure(jobs, options.at_once, options.show)
     shares = tally.shares()
     for line in tally.trouble:
         print(f"TROUBLE  {line}")

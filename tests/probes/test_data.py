@@ -327,6 +327,7 @@ def test_samples_of_both_training_and_validation_are_counted(shared):
             "train_samples": 40,
             "train_duplicates": 0,
             "train_batches": 5,
+            "is_continuous": True,
             "is_few": False,
             "val": {"samples": 16, "shared": shared},
         }

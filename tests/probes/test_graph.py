@@ -267,6 +267,18 @@ COLUMN = Y.float()[:, None]
         (lambda out: functional.l1_loss(out, Y.float()), ([24, 1], None, [24, 24])),
         (lambda out: ((out - Y.float()) ** 2).mean(), ([24, 1], None, [24, 24])),
         (lambda out: functional.mse_loss(out.expand(24, 3), COLUMN), ([24, 1], [24, 1], [24, 3])),
+        (lambda out: ((out - Y.float()) ** 2).mean().add(1e-8).sqrt(), ([24, 1], None, [24, 24])),
+        (
+            lambda out: torch.log(torch.cosh(out - Y.float())).mean() + 0.1 * out.pow(2).mean(),
+            ([24, 1], None, [24, 24]),
+        ),
+        (lambda out: torch.max(0.9 * (Y - out), -0.1 * (Y - out)).mean(), ([24, 1], None, [24, 24])),
+        (
+            lambda out: -(Y.gt(0) * out.sigmoid().log() + Y.eq(0) * (1 - out.sigmoid()).log()).mean(),
+            ([24, 1], None, [24, 24]),
+        ),
+        (lambda out: functional.relu(1 - (out - out.squeeze(1))).mean() + (out - Y).mean(), None),
+        (lambda out: torch.sqrt(((out - COLUMN) ** 2).mean()), None),
         (lambda out: functional.mse_loss(out, COLUMN), None),
         (lambda out: functional.mse_loss(out.squeeze(1), Y.float()), None),
         (lambda out: (out.squeeze(1) - Y.float()).abs().mean(), None),

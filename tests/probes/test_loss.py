@@ -404,3 +404,32 @@ def test_tensors_saved_under_hooks_are_not_read(when):
 
     assert observed == bare > 0
     assert facts(run, "loss")[0]["function"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("add", "expected"),
+    [
+        (lambda ce, spread: spread + ce.item(), [False, True]),
+        (lambda ce, spread: 0.5 * (ce.detach() + spread), [False, True]),
+        (lambda ce, spread: spread + 3.0, [False]),
+        (lambda ce, spread: sum([ce, spread]), []),
+        (lambda ce, spread: ce + 0.5 * spread, []),
+    ],
+)
+def test_a_number_that_is_added_to_a_loss_is_told_and_whether_it_is_computed(add, expected):
+    model, (x, _) = mlp(), data()
+    labels = torch.arange(len(x)) % 3
+    optimizer = torch.optim.SGD(model.parameters(), 0.5)
+    with tracked() as run:
+        for _ in range(4):
+            optimizer.zero_grad()
+            outputs = model(x)
+            ce, spread = (
+                functional.cross_entropy(outputs, labels),
+                functional.mse_loss(outputs, torch.ones_like(outputs)),
+            )
+            add(ce, spread).backward()
+            optimizer.step()
+
+    assert [fact["varies"] for fact in facts(run, "addend")] == expected
+    assert fault_parts(run) == []

@@ -366,6 +366,17 @@ def test_where_the_graph_is_cut_is_seen_by_what_the_next_layer_is_given(how, gra
     assert calls["second"] == {"at": 2, "bare": bare, "graphed": True}
 
 
+@pytest.mark.parametrize(
+    ("between", "share"), [((), 0.4), ((nn.Linear(8, 8),), None), ((nn.ReLU(),), None), ((nn.Dropout(0.0),), None)]
+)
+def test_a_norm_layer_that_is_given_what_a_dropout_left_is_told(between, share):
+    model = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.4), *between, nn.BatchNorm1d(8), nn.Linear(8, 3))
+
+    calls = told(train(model, *data()))["calls"]
+
+    assert calls[str(2 + len(between))].get("dropped") == share
+
+
 def test_samples_of_one_prediction_are_told_from_an_evaluation():
     model, (x, y) = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.Linear(8, 3)), data()
     optimizer = torch.optim.SGD(model.parameters(), 0.01)

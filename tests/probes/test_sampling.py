@@ -3,7 +3,7 @@
 import pytest
 
 from tracker.probes import sampling
-from tracker.probes.sampling import DENSE, FIRST_EVERY, MAX_EVERY, Governor
+from tracker.probes.sampling import DENSE, FEW, FIRST_EVERY, MAX_EVERY, MOST_ANEW, Governor
 
 
 class Loop:
@@ -157,3 +157,19 @@ def test_what_was_spent_ahead_of_the_first_step_does_not_count(monkeypatch):
     usual.train(60_000)
 
     assert loop.governor.every == usual.governor.every
+
+
+def test_each_further_training_is_looked_at_from_its_first_steps_though_nothing_is_left_to_spend(monkeypatch):
+    loop = Loop(monkeypatch, 0.001, 0.5)
+    loop.train(2000)
+    first = []
+    for _ in range(MOST_ANEW + 1):
+        begun = loop.done + 7 - loop.done % 10  # none of those that are looked at anyway
+        loop.train(begun - loop.done)
+        loop.governor.look_again(begun)
+        first.append([loop.governor.is_close(step) for step in range(begun, begun + FEW)])
+        loop.train(90)
+
+    assert not loop.governor.has_room
+    assert first[:-1] == [[True] * FEW] * MOST_ANEW
+    assert first[-1] == [False] * FEW

@@ -88,6 +88,20 @@ def test_a_scheduler_that_steps_with_the_epochs_is_told_from_one_that_steps_with
     assert [value for _, value in readings(run, "scheduler_steps")] == [1, 1, 1]
 
 
+def test_what_a_plateau_is_looked_for_in_is_told_in_short():
+    model, (x, y) = mlp(), data()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with tracked() as run:
+        schedule = schedules.ReduceLROnPlateau(optimizer, mode="max")
+        for value in (2.0, torch.tensor(1.0), 1.5, float("nan"), 0.5, 2.5, 0.75):
+            step(model, optimizer, x, y)
+            schedule.step(value)
+
+    (row,) = facts(run, "schedulers")[-1]
+    assert row["watched"] == {"first": 2.0, "last": 0.75, "lows": 2, "highs": 1}
+    assert "watched" not in facts(train(MAKERS["StepLR"]), "schedulers")[-1][0]
+
+
 def test_a_scheduler_that_steps_ahead_of_its_optimizer_is_told():
     run = train(MAKERS["ExponentialLR"], before=True)
 

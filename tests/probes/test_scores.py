@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from tests.trainings import data, facts, mlp, readings, step, tracked
-from tracker.probes.scores import plain_name, scores_in
+from tracker.probes.scores import plain_name, results_in, scores_in
 
 
 def test_floats_called_an_accuracy_are_scores():
@@ -56,3 +56,18 @@ def test_what_a_script_computes_of_an_evaluation_is_written_beside_what_was_meas
     assert facts(run, "evaluation")
     assert [value for _, value in readings(run, "score", "val_acc")] == theirs
     assert [8 * value for _, value in readings(run, "accuracy/val")] == theirs
+
+
+def test_the_variables_that_a_result_is_assigned_to_are_found():
+    def evaluate():
+        found.append([name for name in results_in(sys._getframe()) if name in ("val_loss", "val_acc", "both")])
+        return 0.1, 0.9
+
+    found = []
+    val_loss, val_acc = evaluate()
+    both = [evaluate(), val_loss]
+    evaluate()
+
+    assert found == [["val_loss", "val_acc"], [], []]
+    assert len(both) == 2
+    assert val_acc

@@ -169,6 +169,28 @@ def test_numbers_and_detached_losses_hold_no_graph(keep):
 KEPT: list[torch.Tensor] = []
 
 
+@pytest.mark.parametrize(("is_kept", "has_grad", "held"), [(True, True, 12), (False, True, 0), (True, False, None)])
+def test_graphs_of_outputs_that_evaluations_keep_are_there(is_kept, has_grad, held):
+    outputs = []
+    with tracked() as run:
+        model = mlp()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        for _ in range(6):
+            for x, y in loader(96):
+                step(model, optimizer, x, y)
+            model.eval()
+            for x, _ in loader(24):
+                with torch.set_grad_enabled(has_grad):
+                    output = model(x)
+                if is_kept:
+                    outputs.append(output)
+            model.train()
+
+    assert fault_parts(run) == []
+    found = readings(run, "graphs/held", "evaluation")
+    assert (found[-1][1] if found else None) == held
+
+
 def test_a_graph_that_is_made_once_and_used_in_each_step_is_one():
     with tracked() as run:
         weight = torch.nn.Parameter(torch.ones(4))

@@ -155,6 +155,9 @@ class Criterion:
                 label_smoothing=self.smoothing,
             )
         if self.function == "binary_cross_entropy":
+            # A loss written by hand may be given `labels > 0` where the labels were found; torch raises for those.
+            if targets.is_cpu and targets.numel() and not 0 <= targets.min() <= targets.max() <= 1:
+                raise Mismatch("the targets of a binary loss are not between 0 and 1")
             return functional.binary_cross_entropy(outputs, targets, weights, reduction=reduction)
         if self.function == "binary_cross_entropy_with_logits":
             return functional.binary_cross_entropy_with_logits(

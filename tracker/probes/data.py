@@ -32,7 +32,11 @@ MOST_SAMPLES = 4096
 FEW = math.log(1e6)
 """Logarithm of the number of different samples there can be, below which equal ones are no surprise."""
 
+_CONTINUOUS = 0.5
+"""Share of the values of a batch that must be different for them to be measured ones, not levels or counts."""
+
 _MOST_LOADERS = 16
+_MOST_PASSES = 8
 _MOST_FRAMES = 8
 _MOST_SAID = 100
 """Times that the fact `loaders` is written: a script may make ever new ones."""
@@ -66,6 +70,10 @@ class Loader:
     def is_of(self, iterator: Any) -> bool:
         """True when the iterator comes from this loader."""
         return self._sampler.is_(iterator._index_sampler) and self._dataset.is_(iterator._dataset)
+
+    def is_from(self, loader: DataLoader[Any]) -> bool:
+        """True when the batches came from this very loader, or one over the same data."""
+        return self._dataset.get() is vars(loader).get("dataset")
 
     def name_from(self, frame: FrameType, iterator: Any) -> None:
         """Finds the variable that the loader is in; the outermost one, which is not just a function's parameter."""
@@ -168,12 +176,13 @@ class Data(Probe):
     Fact `batches`: `{"source": "loader" | "by hand"}` of the training; by hand with `rows`, the samples of the tensor
     that the batch is a slice of (of a copy, the batch itself).
 
-    Fact `overlap`, at the end of an epoch: `{"train_samples", "train_duplicates", "train_batches", "is_few", "val":
-    {"samples", "shared"}, ...}`: different samples that were digested, how many of the training's were there twice in
-    the first epoch, in how many batches, and how many of each held-out set training has seen. Only batches that were
-    looked at closely count, so the share is a lower bound. A sample is what the loader gave (or, by hand, what the
-    model was given), augmentation included; one on a device is not seen. `is_few`: there are so few different samples
-    of this kind (a handful of whole numbers) that the same ones come by chance.
+    Fact `overlap`, at the end of an epoch: `{"train_samples", "train_duplicates", "train_batches", "is_few",
+    "is_continuous", "val": {"samples", "shared"}, ...}`: different samples that were digested, how many of the
+    training's were there twice in the first epoch, in how many batches, and how many of each held-out set training has
+    seen. Only batches that were looked at closely count, so the share is a lower bound. A sample is what the loader
+    gave (or, by hand, what the model was given), augmentation included; one on a device is not seen. `is_few`: there
+    are so few different samples of this kind (a handful of whole numbers) that the same ones come by chance.
+    `is_continuous`: most values are different from each other, as those that were measured are.
 
     REPEATED counts batches that were there before in the epoch, among the LOOKED_AT that were digested.
     """
@@ -194,12 +203,16 @@ class Data(Probe):
         self._training_on = 0
         """`id` of the iterator that training takes its batches from: on most steps, all there is to know."""
         self._yielded = 0
+        self._passed_over = -1
+        """Steps done when a batch of the training came that was not looked at."""
         self._is_by_hand = True
         self._by_hand: tuple[int | None, list[int], int] | None = None
+        self._rows_by_hand = 0
         self._rows = 0
-        self._given: weakref.ref[torch.Tensor] | None = None
+        self._given: list[weakref.ref[torch.Tensor]] = []
         self._batches = 0
         self._is_few: bool | None = None
+        self._is_continuous = False
         self._sizes: dict[str, int] = {}
         self._seen: set[int] = set()
         self._looked_at = self._repeated = 0
@@ -216,7 +229,7 @@ class Data(Probe):
         if self._training_on == id(iterator) and not self.training.close and yielded != 1 and torch.is_grad_enabled():
             if self._recent:
                 self._recent, self.drawn, self.current = [], None, None
-            self._yielded = yielded
+            self._yielded, self._passed_over = yielded, self.training.done
             return
         loader = self._loader(iterator)
         if self._training_on == id(iterator) and loader.split != TRAIN:
@@ -268,6 +281,14 @@ class Data(Probe):
         self._say_loaders()
         return loader
 
+    def unused_loaders(self, frame: FrameType | None) -> list[str]:
+        """Variables with loaders of which no batch was taken, as far as is known."""
+        found: dict[str, Any] = {}
+        for at in itertools.islice(user_frames(frame), _MOST_FRAMES):
+            for scope in (variables(at), at.f_globals):
+                found.update({name: value for name, value in list(scope.items()) if isinstance(value, DataLoader)})
+        return [name for name, value in found.items() if not any(one.is_from(value) for one in self._loaders)]
+
     def _say_loaders(self) -> None:
         self._said += 1
         if self._said <= _MOST_SAID:
@@ -279,6 +300,7 @@ class Data(Probe):
         drawn, by_hand = self.drawn, self._by_hand
         self._by_hand = None
         if by_hand is not None and self._is_by_hand:
+            self._rows = max(self._rows, self._rows_by_hand)
             self.training.fact("batches", {"source": "by hand", "rows": self._rows})
             self._take(*by_hand)
         if drawn is None or drawn.step != self.training.done or drawn.is_evaluated:
@@ -307,6 +329,11 @@ class Data(Probe):
                     self._note_evaluation(drawn)
             elif call.has_grad and self.training.close and self._is_by_hand:
                 self._note_by_hand(call)
+
+    @property
+    def is_within_step(self) -> bool:
+        """Whether a batch came that no step was made with yet, and that was not looked at: a pass may be one of it."""
+        return self._passed_over == self.training.done
 
     def _drawn_for(self, call: Pass) -> Drawn | None:
         given = [t for _, t in tensors_in((call.args, call.kwargs))]
@@ -353,16 +380,19 @@ class Data(Probe):
             samples = digests.of_samples(inputs, MOST_SAMPLES - len(self._samples))
             self._by_hand = (digests.of_batch(tensors), samples, len(inputs))
             # The same tensor each time is all of the data, or one batch on purpose, whatever it is a slice of.
-            is_new = self._given is None or self._given() is not inputs
-            self._rows = max(self._rows, rows_behind(inputs) if is_new and self._given is not None else len(inputs))
-            self._given = weakref.ref(inputs)
+            is_known = not self._given or any(given() is inputs for given in self._given)
+            self._rows_by_hand = len(inputs) if is_known else rows_behind(inputs)
+            if not any(given() is inputs for given in self._given):
+                self._given = [*self._given[1 - _MOST_PASSES :], weakref.ref(inputs)]
             self._note_kind(inputs)
 
     def _note_kind(self, inputs: torch.Tensor) -> None:
         if self._is_few is None and inputs.is_cpu and len(inputs) > 1:
             part = inputs.detach()[:64].reshape(min(len(inputs), 64), -1)
-            values = len(set(part[:, :4096].reshape(-1).tolist()))
-            self._is_few = part.shape[1] * math.log(max(values, 2)) < FEW
+            values = part[:, :4096].reshape(-1).tolist()
+            different = len(set(values))
+            self._is_few = part.shape[1] * math.log(max(different, 2)) < FEW
+            self._is_continuous = part.is_floating_point() and different > _CONTINUOUS * len(values)
 
     def _take(self, digest: int | None, samples: list[int], size: int) -> None:
         """Takes a batch that is trained on."""
@@ -406,6 +436,7 @@ class Data(Probe):
             "train_duplicates": self._duplicates,
             "train_batches": self._batches,
             "is_few": bool(self._is_few),
+            "is_continuous": self._is_continuous,
         }
         for split, samples in self._held_out.items():
             if samples and self._samples:

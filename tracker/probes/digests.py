@@ -30,7 +30,7 @@ def of_samples(tensor: torch.Tensor, most: int) -> list[int]:
     allowed = _TOKENS if is_whole else ELEMENTS
     if rows.shape[1] > allowed:
         rows = rows[:, :: _stride(rows.shape[1], allowed)]
-    rows = rows.contiguous()
+    rows = rows.clone(memory_format=torch.contiguous_format)  # `contiguous` leaves the stride of a single row
     if is_whole and rows.dtype is torch.int64 and rows.shape[1] > 1:
         return [hash(_without_padding(row)) for row in rows.tolist()]
     data = rows.reshape(-1).view(torch.uint8).numpy().tobytes()
@@ -62,5 +62,5 @@ def _spread(tensor: torch.Tensor) -> bytes:
     if not flat.is_contiguous():
         flat = flat[:8]  # a copy of all of it may be large
     flat = flat.reshape(-1)
-    flat = flat[:: _stride(flat.numel(), 4 * ELEMENTS)].contiguous()
+    flat = flat[:: _stride(flat.numel(), 4 * ELEMENTS)].clone(memory_format=torch.contiguous_format)
     return bytes(flat.view(torch.uint8).numpy().tobytes())

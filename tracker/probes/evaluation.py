@@ -19,7 +19,7 @@ from .nested import Aside, may_compute, tensors_in
 from .nodes import kind
 from .passes import Passes
 from .probe import Pass, Probe
-from .scores import scores_in
+from .scores import results_in, scores_in
 from .tally import Answer, Score, Tally
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ class Evaluation(Probe):
     "factor": what it is multiplied with in the training (`loss / 4`; VAL_LOSS is not), "verified": the loss agrees with
     the script's, "sets": {"val": {"samples", "source": "loader" | "by hand", "partial": in some evaluation passes were
     left out}}}`, with the samples of the first evaluation of each; `train` is there when training
-    data is evaluated, with the `names` of the loaders or variables it is found in.
+    data is evaluated, with the `names` of the loaders or variables it is found in, the `results` that calls which
+    evaluate it are assigned to, and the `unused` loaders that the script has beside it and takes no batch of.
     """
 
     name = "evaluation"
@@ -108,7 +109,8 @@ class Evaluation(Probe):
         self._train: Tally | None = None
         self._trained_with: tuple[str, int | None] = ("", None)
         self._variables = Variables()
-        self._is_train_said = False
+        self._open_names: set[tuple[str, ...]] = set()
+        """Names of the training data that is being evaluated."""
 
     # -- passes ----------------------------------------------------------------------------------------------------
 
@@ -181,6 +183,8 @@ class Evaluation(Probe):
     def backward(self, tensor: torch.Tensor, loss: torch.Tensor) -> None:
         if self._open:
             self._close()
+        if self._open_names:
+            self._open_names.clear()
         if self._answers:
             self._write_answers(wait=False)
         if not self.training.close or not may_compute():
@@ -300,6 +304,8 @@ class Evaluation(Probe):
         if criterion is None or data is None or self._verified is None:
             return
         drawn = data.current
+        if drawn is None and data.is_within_step:
+            return  # a teacher's pass, say, over the batch that is about to be trained on
         # A copy, of averaged weights, say, is evaluated as well; made by hand, such a pass may be anything.
         if not self._is_trained(call.module, or_alike=drawn is not None):
             return
@@ -315,23 +321,29 @@ class Evaluation(Probe):
         self._sources[split] = "loader" if drawn is not None else "by hand"
         if split == TRAIN:
             names = [str(drawn.loader.described.get("name") or "")] if drawn is not None else self._variables.names
-            self._note_names(names)
+            self._note_names(names, data)
             return
         tally = self._open.get(split)
         if tally is None:
             tally = self._open[split] = Tally(criterion)
         tally.add(outputs, targets, len(output) if output.dim() else 1)
 
-    def _note_names(self, names: list[str]) -> None:
+    def _note_names(self, names: list[str], data: Data) -> None:
         """Training data is evaluated, under these names."""
-        known = self._sets.setdefault(TRAIN, {"source": self._sources[TRAIN], "names": []})
-        before = known["names"]
-        if isinstance(before, list) and len(before) < _MOST_NAMES:
-            fresh = [name for name in dict.fromkeys(names) if name and name not in before][:_MOST_NAMES]
-            if fresh or not self._is_train_said:
-                self._is_train_said = True
-                known["names"] = [*before, *fresh]
-                self._say()
+        if tuple(names) in self._open_names:
+            return  # said for this evaluation
+        self._open_names.add(tuple(names))
+        frame = sys._getframe()
+        known = self._sets.get(TRAIN, {})
+        told: dict[str, Json] = {"source": self._sources[TRAIN]}
+        for key, found in (("names", names), ("results", results_in(frame)), ("unused", data.unused_loaders(frame))):
+            before = known.get(key)
+            merged = dict.fromkeys([*(before if isinstance(before, list) else []), *found])
+            kept: list[Json] = [name for name in list(merged)[:_MOST_NAMES] if name]
+            told[key] = kept
+        if told != known:
+            self._sets[TRAIN] = told
+            self._say()
 
     def _is_trained(self, module: Any, or_alike: bool = False) -> bool:
         trained = self._trained() if self._trained is not None else None

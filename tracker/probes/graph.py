@@ -216,9 +216,9 @@ class Graph(Probe):
             }  # fmt: skip
             if len(self._losses) < _MAX_LOSSES:
                 self._losses.setdefault(str(one), one)
-            repeated = broadcast(function, root)
-            if repeated is not None and len(self._broadcasts) < _MAX_LOSSES:
-                self._broadcasts.setdefault(str((repeated["function"], len(repeated["result"]))), repeated)
+        repeated = broadcast(function, root)
+        if repeated is not None and len(self._broadcasts) < _MAX_LOSSES:
+            self._broadcasts.setdefault(str((repeated["function"], len(repeated["result"]))), repeated)
         for softmax in softmaxes(watched, function):
             if len(self._softmaxes) < _MAX_NAMES:
                 self._softmaxes.setdefault(str(softmax), softmax)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -12,10 +13,12 @@ from ..rules.engine.signals import LOSS_TERM
 from . import nodes
 from .loss import function_of, unscaled
 from .probe import Probe
-from .terms import Term, scalars_in, terms_of
+from .terms import Term, has_addend, scalars_in, terms_of
 from .values import value_of
 
 _MAX_TERMS = 20
+_SAME = 1e-3
+"""Share of a loss by which it may differ from the sum of its terms, which are computed once more."""
 
 
 class LossTerms(Probe):
@@ -27,6 +30,9 @@ class LossTerms(Probe):
     `count` is there for unnamed terms of one function, which are told as one. Factor and count are None where they
     are on a device, or change from step to step.
 
+    Fact `addend`, where the loss is more than its terms, as a number without a graph was added: `{"value": at first,
+    "varies": whether it was another one at a later step, so that it is computed}`. On the CPU only.
+
     A value is read where it is at hand: a variable of the user's, a result that its node saved, what a penalty or a
     common function saved to compute it from, or, when all others are known, what is left of the loss.
     """
@@ -36,12 +42,16 @@ class LossTerms(Probe):
     def __init__(self, training: Any) -> None:
         super().__init__(training)
         self._known: dict[str, dict[str, Json]] = {}
+        self._rest: float | None = None
+        self._rest_varies = False
 
     def backward(self, tensor: torch.Tensor, loss: torch.Tensor) -> None:
         root = tensor.grad_fn if loss is tensor else unscaled(tensor)
         if root is None or not nodes.is_apart():
             return
         with torch.no_grad(), torch._C.DisableTorchFunction():
+            if loss.is_cpu and loss.numel() == 1 and has_addend(root):
+                self._look_for_rest(root, float(loss))
             if len(terms_of(root)) < 2:
                 return
             found = terms_of(root, scalars_in(sys._getframe()))
@@ -71,6 +81,22 @@ class LossTerms(Probe):
         for name, value in values.items():
             if value is not None:
                 self.training.measure(LOSS_TERM, name, value)
+
+    def _look_for_rest(self, root: Any, loss: float) -> None:
+        """What the loss is more than its terms: a number, or a term without a graph, was added to them."""
+        total = _total([_value(term) for term in terms_of(root, scalars_in(sys._getframe()))])
+        if total is None or isinstance(total, torch.Tensor):
+            return
+        rest, tolerance = loss - total, _SAME * max(abs(loss), abs(total))
+        if not math.isfinite(rest):
+            return
+        if self._rest is None:
+            if abs(rest) > tolerance:
+                self._rest = rest
+                self.training.fact("addend", {"value": rest, "varies": False})
+        elif not self._rest_varies and abs(rest - self._rest) > tolerance:
+            self._rest_varies = True
+            self.training.fact("addend", {"value": self._rest, "varies": True})
 
     def _describe(self, name: str, function: str, terms: list[Term]) -> None:
         first = terms[0]

@@ -12,8 +12,11 @@ from ..rules.engine.records import Json
 from ..rules.engine.signals import CLASS_COUNT, LOSS, TRAIN_ACCURACY
 from . import nodes
 from .batches_seen import BatchesSeen
+from .by_hand import Variables
+from .data import Data
 from .loss import LossNode, first_function, last_operations, unscaled
-from .origin import origin_of
+from .nested import Aside
+from .origin import MOST_ELEMENTS, origin_of
 from .parameters import names_of
 from .probe import Probe
 from .terms import Term, terms_of
@@ -41,7 +44,8 @@ class Losses(Probe):
     Event `nonfinite_origin`, for the first losses on the CPU that are not finite: ``{"kind": "operation" | "weight" |
     "input", "op": operation, as torch calls it, "module": the layer it is in or behind, "parameter": its weight,
     "certain": bool, "low", "high": range of what the operation was given, "batch_indices": those of the batch that the
-    loader gave last, at most 64}``; what is not known is null, and all but the batch where the graph tells nothing.
+    loader gave last, at most 64, "data_finite": whether the batch and the user's tensors without a graph are}``; what
+    is not known is null, and all but the batch and its data where the graph tells nothing.
     """
 
     name = "loss"
@@ -82,7 +86,23 @@ class Losses(Probe):
         batches = self.training.probe(BatchesSeen)
         indices = batches.indices() if batches is not None else None
         told["batch_indices"] = list[Json](indices) if indices is not None else None
+        told["data_finite"] = self._is_data_finite()
         self.journal.event("nonfinite_origin", self.training.done, told)
+
+    def _is_data_finite(self) -> bool | None:
+        """Whether the batch is finite, and all tensors without a graph among the user's variables; None without any.
+
+        What a model makes of its input ahead of its first layer has no graph either, but is in no variable any more.
+        """
+        data = self.training.probe(Data)
+        drawn = data.drawn if data is not None else None
+        with Aside():
+            held = drawn.tensors() if drawn is not None and drawn.step == self.training.done else []
+            found = [tensor for _, tensor in [*held, *Variables().around(sys._getframe())]]
+            found = [one for one in found if one.is_floating_point() and one.dim() and not one.requires_grad]
+            if not found or not all(one.is_cpu and one.numel() <= MOST_ELEMENTS for one in found):
+                return None
+            return all(bool(torch.isfinite(one.detach()).all()) for one in found)
 
     def _name_of(self, parameter: torch.Tensor) -> str | None:
         """As its optimizer calls it; ahead of the first step, as the modules in sight do."""

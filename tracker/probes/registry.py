@@ -33,6 +33,7 @@ from .rates import Rates
 from .retained import Retained
 from .schedulers import Schedulers
 from .signs import Signs
+from .spelling import Spelling
 from .system import System
 from .targets import Targets
 from .trainings import Trainings
@@ -63,6 +64,7 @@ PROBES: tuple[type[Probe], ...] = (
     Clipping,
     Loop,
     TensorBoard,
+    Spelling,
     Weights,
     Kept,
     Retained,

@@ -1,4 +1,4 @@
-"""Graphs of past steps that something still holds: a loss that was added up, or kept in a list, with its history."""
+"""Graphs of the past that something still holds: a loss that was added up, or outputs in a list, with their history."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from ..rules.engine.signals import GRAPHS_HELD, GRAPHS_MARKED
+from .models import tensors_in
 from .nodes import kind
-from .probe import Probe
+from .probe import Pass, Probe
 
 KEY = "soundrun"
 """Our key in a node's `metadata`, a dictionary that torch keeps with each node of a graph for its anomaly mode."""
@@ -29,6 +30,9 @@ class _Mark:
 class Retained(Probe):
     """How many graphs of earlier epochs are still there, among those of closely watched steps.
 
+    The same is told of passes in evaluation mode that record a graph, with the subject `evaluation`: nobody wants one
+    there, and what an evaluation keeps, such as its outputs, holds it.
+
     A graph goes when nothing refers to it, at the latest when its loss has a new value. What is held for an epoch, such
     as a running sum, is not counted until the next epoch has gone by as well.
     """
@@ -37,27 +41,37 @@ class Retained(Probe):
 
     def __init__(self, training: Any) -> None:
         super().__init__(training)
-        self._marks: list[weakref.ref[_Mark]] = []
-        self._of_earlier = 0
+        self._marks: dict[str, list[weakref.ref[_Mark]]] = {"": [], "evaluation": []}
+        """By subject of the readings."""
+        self._of_earlier = dict.fromkeys(self._marks, 0)
         """Marks that were made before the epoch that is going on."""
 
+    def root_forward(self, call: Pass) -> None:
+        if call.has_grad and not call.in_training_mode:
+            self._mark("evaluation", next((one.grad_fn for one in tensors_in(call.output) if one.requires_grad), None))
+
     def backward(self, tensor: torch.Tensor, loss: torch.Tensor) -> None:
-        if len(self._marks) >= _MOST:
+        self._mark("", tensor.grad_fn)
+
+    def _mark(self, what: str, result: Any) -> None:
+        """Marks a graph below its result."""
+        if len(self._marks[what]) >= _MOST:
             return
-        node = _deep(tensor.grad_fn)
+        node = _deep(result)
         # A node that is marked is part of a graph that was made once and is used in each step: none of this step's own.
         if node is not None and KEY not in node.metadata:
             mark = node.metadata[KEY] = _Mark()
-            self._marks.append(weakref.ref(mark))
+            self._marks[what].append(weakref.ref(mark))
 
     def end_epoch(self) -> None:
-        earlier = self._marks[: self._of_earlier]
-        if earlier and not self.training.session.ended:  # a script that is over has let go of everything
-            held = sum(mark() is not None for mark in earlier)
-            step = self.training.last_step
-            self.journal.reading(GRAPHS_HELD.name, "", step, held)
-            self.journal.reading(GRAPHS_MARKED.name, "", step, len(earlier))
-        self._of_earlier = len(self._marks)
+        step = self.training.last_step
+        for what, marks in self._marks.items():
+            earlier = marks[: self._of_earlier[what]]
+            if earlier and not self.training.session.ended:  # a script that is over has let go of everything
+                held = sum(mark() is not None for mark in earlier)
+                self.journal.reading(GRAPHS_HELD.name, what, step, held)
+                self.journal.reading(GRAPHS_MARKED.name, what, step, len(earlier))
+            self._of_earlier[what] = len(marks)
 
 
 def _deep(node: Any) -> Any:

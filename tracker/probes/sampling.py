@@ -16,6 +16,10 @@ from time import perf_counter
 DENSE = 10
 """First steps that are all looked at closely: most faults of set-up show there."""
 
+FEW, MOST_ANEW = 3, 20
+"""First steps of a further training that are looked at whatever was spent so far, and trainings of a run that get
+them: otherwise what is said of a further one would be the facts of the one before."""
+
 FIRST_EVERY = 10
 MAX_EVERY = 1000
 ALLOWANCE, SHORT = 2.0, 60.0
@@ -59,6 +63,7 @@ class Governor:
         self._started: float | None = None
         self._first_step = 0
         self._dense_until = DENSE
+        self._anew = 0
         self._all_from = math.inf
         self._steps = 0
         """Steps until the last look."""
@@ -88,10 +93,13 @@ class Governor:
         self._first_step = step
 
     def look_again(self, step: int) -> None:
-        """Another model is trained from `step` on: its first steps are looked at as those of the first were."""
+        """Another model is trained from `step` on: its first steps are looked at, all `DENSE` where there is room."""
         self._looks.clear()
+        self._anew += 1
         if self.has_room:
             self._dense_until = step + DENSE
+        elif self._anew <= MOST_ANEW:
+            self._dense_until = step + FEW
 
     def is_over(self, spent: float, was_close: bool) -> None:
         """A step is over, `spent` seconds were spent so far, and the next one begins: told around each close look."""

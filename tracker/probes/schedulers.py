@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from math import isfinite
 from typing import Any
 
 import torch
@@ -36,6 +37,24 @@ class _Counted:
         self.before_optimizer = False
         self.is_heard = False
         self.last = _position(scheduler)
+        self.watched: list[float] = []
+        """What a plateau is looked for in: first, last, lowest and highest value."""
+        self.lows = self.highs = 0
+
+    def watch(self, value: float) -> None:
+        """A number was given to `step`."""
+        if not self.watched:
+            self.watched = [value] * 4
+            return
+        _, _, low, high = self.watched
+        self.lows += value < low
+        self.highs += value > high
+        self.watched[1:] = [value, min(low, value), max(high, value)]
+
+    @property
+    def told(self) -> Json:
+        """The numbers that were given to `step`, in short."""
+        return {"first": self.watched[0], "last": self.watched[1], "lows": self.lows, "highs": self.highs}
 
 
 class Schedulers(Probe):
@@ -46,6 +65,9 @@ class Schedulers(Probe):
     "epoch" | "other" | "never"}`. `per` says what it steps with, judged by the counts. Told when any of the words
     changes, after the epochs 1, 2, 4, 8 ... and at the end. The step that a scheduler makes while it is made is not
     counted; one that drives others (`SequentialLR`, `ChainedScheduler`) stands for them.
+
+    One that waits for a plateau has `"watched": {"first", "last", "lows", "highs"}`: the first and the last number it
+    was given, and how many were lower, and higher, than all before.
     """
 
     name = "schedulers"
@@ -81,8 +103,12 @@ class Schedulers(Probe):
             self._count(scheduler)
 
     def compared(self, args: Any, kwargs: Any) -> None:
-        """ReduceLROnPlateau steps."""
+        """ReduceLROnPlateau steps, with a number that it has made a float of."""
         self._count(args[0])
+        found = self._find(args[0])
+        value = args[1] if len(args) > 1 else None
+        if found is not None and type(value) is float and isfinite(value):
+            found.watch(value)
 
     def drove(self, args: Any, kwargs: Any, result: Any) -> None:
         """A scheduler that steps others has stepped; those are its own, and are not counted."""
@@ -116,6 +142,7 @@ class Schedulers(Probe):
         if before is not None:
             found.steps, found.in_epoch = before.steps, before.in_epoch
             found.before_optimizer, found.optimizer_steps = before.before_optimizer, before.optimizer_steps
+            found.watched, found.lows, found.highs = before.watched, before.lows, before.highs
         return found
 
     def _count(self, scheduler: Any) -> None:
@@ -172,7 +199,7 @@ class Schedulers(Probe):
     def _tell(self, is_due: bool) -> None:
         rows: list[Json] = []
         for counted in sorted(self._known.values(), key=lambda counted: counted.number):
-            rows.append({
+            row: dict[str, Json] = {
                 "class": counted.kind.__name__,
                 "settings": counted.settings,
                 "optimizer": counted.optimizer,
@@ -182,7 +209,8 @@ class Schedulers(Probe):
                 "epochs": self._epochs,
                 "before_optimizer": counted.before_optimizer,
                 "per": per(counted.steps, counted.optimizer_steps, self.training.backwards, self._epochs),
-            })  # fmt: skip
+            }  # fmt: skip
+            rows.append(row | {"watched": counted.told} if counted.watched else row)
         words = [(row["class"], row["before_optimizer"], row["per"]) for row in rows if isinstance(row, dict)]
         if rows and (is_due or words != self._said):
             self._said = words

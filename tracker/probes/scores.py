@@ -14,6 +14,7 @@ MOST = 8
 """Variables that are taken at a time."""
 
 _MOST_FRAMES = 4
+_NO_EFFECT = ("CACHE", "UNPACK_SEQUENCE", "EXTENDED_ARG", "NOP", "PRECALL")
 _NAMED = re.compile(r"(?:^|_)(?:acc|accuracy)(?:$|_)")
 
 
@@ -35,6 +36,28 @@ def scores_in(frame: FrameType | None) -> dict[str, float]:
 def plain_name(name: str) -> str:
     """A name in lower case with `_` between its words: `valAcc` is `val_acc`."""
     return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+
+
+def results_in(frame: FrameType | None) -> list[str]:
+    """The variables that the calls which are under way will be assigned to: `loss, acc = evaluate(...)` has two."""
+    found: list[str] = []
+    for at in itertools.islice(user_frames(frame), _MOST_FRAMES):
+        found += _assigned_behind(at.f_code, at.f_lasti)
+    return list(dict.fromkeys(found))[:MOST]
+
+
+@functools.lru_cache(maxsize=256)
+def _assigned_behind(code: CodeType, offset: int) -> tuple[str, ...]:
+    """The variables that the result of the instruction at `offset` is stored in at once."""
+    found: list[str] = []
+    for instruction in dis.get_instructions(code):
+        if instruction.offset <= offset or instruction.opname in _NO_EFFECT:
+            continue
+        if not instruction.opname.startswith("STORE_") or instruction.opname in ("STORE_ATTR", "STORE_SUBSCR"):
+            break
+        names = instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,)
+        found += [str(name) for name in names]
+    return tuple(found)
 
 
 @functools.lru_cache(maxsize=256)

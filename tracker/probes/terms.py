@@ -72,6 +72,20 @@ def _flatten(root: Any, named: dict[Any, Variable]) -> list[Term]:
     return found + queue
 
 
+def has_addend(root: Any) -> bool:
+    """Whether something without a graph is added to a loss, or to a part of the sum that it is."""
+    queue, n = [root], 0
+    while queue and n < _MAX_NODES:
+        node, n = queue.pop(0), n + 1
+        if _parts(node) is None:
+            continue
+        behind = inputs(node)
+        if kind(node) in ("Add", "Sub", "Rsub") and None in behind:
+            return True
+        queue += [following for following in behind if following is not None]
+    return False
+
+
 _Parts = list[tuple[Any, float | None, torch.Tensor | None]]
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from . import nodes
-from .loss import LossNode
+from .loss import LossNode, is_penalty
 from .nodes import LAYERS, LINEAR, SHAPES, below, inputs, kind
 
 MAX_NODES = 20_000
@@ -180,7 +180,7 @@ def broadcast(function: LossNode | None, root: Any) -> dict[str, Any] | None:
     Shapes of both as they were, None where it is not known, and of the result. None when nothing was repeated.
     """
     if function is None or function.behind is None:
-        return None
+        return _by_hand(function, root)
     targets, behind = function.targets, function.behind
     given = nodes.shape(behind)
     if kind(behind) == "Expand":  # as the functions of torch do it ahead
@@ -193,18 +193,10 @@ def broadcast(function: LossNode | None, root: Any) -> dict[str, Any] | None:
         if original is not None and original != [int(n) for n in targets.shape]:
             shape = [int(n) for n in targets.shape]
             return {"outputs": given, "targets": original, "result": shape, "function": function.function}
-    if function.function in _SUBTRACTING and targets is None:
-        difference = _difference(root)
-        if difference is not None and nodes.only_input(difference) is None:
-            return None  # outputs against outputs: a ranking or a contrast compares each with each on purpose
-        result = nodes.shape(difference) if difference is not None else None
-        if result is not None and given is not None and result != given:
-            return {"outputs": given, "targets": None, "result": result, "function": function.function}
-    return None
+    return _by_hand(function, root)
 
 
 _PAIRED = frozenset({"mse_loss", "smooth_l1_loss", "huber_loss", "l1_loss"})
-_SUBTRACTING = frozenset({"mse_loss", "l1_loss"})
 
 
 def _unexpanded(tensor: torch.Tensor | None) -> list[int] | None:
@@ -220,12 +212,34 @@ def _unexpanded(tensor: torch.Tensor | None) -> list[int] | None:
     return sizes
 
 
-def _difference(root: Any) -> Any:
-    """The subtraction in a loss written by hand: one path leads to it."""
-    node = root
-    for _ in range(16):
-        if node is None or kind(node) == "Sub":
-            return node
-        following = {id(one): one for one in inputs(node) if one is not None}
-        node = next(iter(following.values())) if len(following) == 1 else None
-    return None
+def _by_hand(function: LossNode | None, root: Any) -> dict[str, Any] | None:
+    """The same in a loss written by hand, of whatever form: what lies between the last layer and the loss is looked at.
+
+    A difference of an output and something without a gradient, or a product of its logarithm with that. Nothing is
+    said where outputs are compared with outputs: a ranking or a contrast compares each with each on purpose.
+    """
+    queue, seen = [root], {root}
+    found = None
+    while queue and len(seen) < _MAX_BY_HAND:
+        node = queue.pop(0)
+        what = kind(node)
+        if what in LAYERS or what == "AccumulateGrad" or nodes.is_opaque(node):
+            continue
+        sides = [side for side in inputs(node) if side is not None]
+        queue += [side for side in sides if side not in seen]
+        seen.update(sides)
+        is_compared = what == "Sub" or (what == "Mul" and any(kind(below(side)) in _LOGARITHMS for side in sides))
+        result, given = nodes.shape(node), [nodes.shape(side) for side in sides]
+        if not is_compared or result is None or None in given or result in given:
+            continue
+        if len(sides) > 1:
+            return None
+        found = found or {
+            "outputs": given[0], "targets": None, "result": result,
+            "function": "the loss" if function is None or is_penalty(function.function) else function.function,
+        }  # fmt: skip
+    return found
+
+
+_LOGARITHMS = frozenset({"Log", "LogSigmoid", "Clamp", "ClampMin"})
+_MAX_BY_HAND = 64

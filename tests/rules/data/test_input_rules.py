@@ -156,6 +156,24 @@ def test_held_out_batches_of_mostly_padding_have_the_same_range():
 def test_a_batch_that_was_found_at_the_bottom_of_a_bad_loss_is_told(kind, op, fires):
     events = {"nonfinite_origin": {2: {"kind": kind, "op": op, "batch_indices": [7, 50]}}}
 
-    found = judge(NonfiniteInput(), **{"input/nonfinite": {"train/x": [0] * 4}}, loss=[1, 1, NAN, NAN], events=events)
+    found = judge(NonfiniteInput(), **{"input/nonfinite": {"train/x": [0] * 2}}, loss=[1, 1, NAN, NAN], events=events)
 
     assert ["samples [7, 50]" in finding.message for finding in found] == ([True] if fires else [])
+
+
+@pytest.mark.parametrize(
+    ("op", "data_finite", "counts", "fires"),
+    [
+        ("addmm", None, [0, 0], True),
+        ("addmm", False, [0, 0], True),
+        ("addmm", True, [0, 0], False),  # the model's own scaling divided by 0
+        ("addmm", None, [0, 0, 0], False),  # the inputs of that very step were measured
+        ("mseloss", None, [0, 0, 0], True),  # targets are no inputs
+    ],
+)
+def test_what_a_model_makes_of_finite_data_is_not_the_datas_fault(op, data_finite, counts, fires):
+    events = {"nonfinite_origin": {2: {"kind": "input", "op": op, "data_finite": data_finite}}}
+
+    found = judge(NonfiniteInput(), **{"input/nonfinite": {"train/x": counts}}, loss=[1, 1, NAN, NAN], events=events)
+
+    assert bool(found) is fires

@@ -154,7 +154,10 @@ def test_a_loss_that_breaks_on_large_targets_is_told_at_once():
     assert judge(TargetScale(), **prices(260e3) | {"loss": [1e9, float("inf"), float("nan")]})
 
 
-@pytest.mark.parametrize(("share", "recall", "fires"), [(0.9, 0.2, True), (0.9, 0.8, False), (0.3, 0.2, False)])
+@pytest.mark.parametrize(
+    ("share", "recall", "fires"),
+    [(0.6, 0.2, True), (0.6, 0.8, False), (0.9, 0.8, True), (0.9, 0.97, False), (0.3, 0.2, False)],
+)  # fmt: skip
 def test_filler_dominates_where_the_other_labels_are_not_learned(share, recall, fires):
     found = judge(
         PaddingDominates(),
@@ -188,6 +191,27 @@ def test_a_model_that_trains_and_only_guesses_has_labels_that_do_not_fit():
     (finding,) = judge(UnlearnableLabels(), **guessing())
 
     assert "a constant answer has 2.303 and 0.1" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("losses", "pace", "phase", "fires"),
+    [
+        ([2.31] * 400, 1e-3, "run", True),
+        ([2.31] * 400, 1e-3, "epoch", False),
+        ([2.31] * 400, 2e-5, "run", False),  # a rate that is too low
+        ([2.31] * 300 + [2.2] * 100, 1e-3, "run", False),
+        ([2.31] * 200, 1e-3, "run", False),
+    ],
+)
+def test_labels_that_cannot_even_be_memorised_need_no_held_out_data(losses, pace, phase, fires):
+    case = guessing(loss=losses, update_ratio={"fc": [pace] * 400}, **{"loss/val": [], "accuracy/val": []})
+    case["events"] = {"judge": {len(losses) - 1: {"phase": phase}}}
+
+    if fires:
+        assert "a constant answer has 2.303" in judge(UnlearnableLabels(), **case)[0].message
+    else:
+        with pytest.raises(NotApplicable):
+            judge(UnlearnableLabels(), **case)
 
 
 @pytest.mark.parametrize(

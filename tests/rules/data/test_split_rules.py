@@ -39,6 +39,13 @@ def test_tokens_that_repeat_within_the_training_may_repeat_in_the_held_out_text(
     assert bool(judge(SplitLeakage(), facts=facts)) is fires
 
 
+@pytest.mark.parametrize(("is_continuous", "fires"), [(True, True), (False, False)])
+def test_measured_values_are_never_twice_there_by_chance(is_continuous, fires):
+    facts = overlap(100, train_duplicates=400, is_continuous=is_continuous)
+
+    assert bool(judge(SplitLeakage(), facts=facts)) is fires
+
+
 def test_a_set_that_is_all_of_the_training_data_is_another_fault():
     facts = overlap(880, samples=900)
 
@@ -70,6 +77,27 @@ def test_training_data_may_be_evaluated_beside_held_out_data():
     assert judge(EvaluationOnTrainingData(), facts={"evaluation": {"sets": sets}}) == []
 
 
+OVER = {"judge": {9: {"phase": "run"}}}
+
+
+@pytest.mark.parametrize(
+    ("train", "others", "events", "subjects"),
+    [
+        ({"results": ["val_loss", "val_acc"]}, [], OVER, ["val_loss"]),
+        ({"results": ["train_loss"]}, [], OVER, []),
+        ({"results": ["val_loss"]}, [], {}, []),  # a test may still come
+        ({"results": ["val_loss"]}, ["val"], OVER, []),
+        ({"results": ["loss"], "unused": ["test_loader"]}, [], OVER, ["test_loader"]),
+        ({"results": ["loss"], "unused": ["other"]}, [], OVER, []),
+    ],
+)
+def test_a_score_that_is_called_held_out_and_is_not_is_told_at_the_end(train, others, events, subjects):
+    loaders = [{"split": split} for split in ("train", *others)]
+    facts = {"evaluation": {"sets": {"train": {"names": ["train_loader"], **train}}}, "loaders": loaders}
+
+    assert [one.subject for one in judge(EvaluationOnTrainingData(), facts=facts, events=events)] == subjects
+
+
 def repeated(samples, data=1000, looked=18, **more):
     return {
         "batch/looked_at": {"train": [looked - 8.0, 4.0, 4.0]},
@@ -82,6 +110,18 @@ def repeated(samples, data=1000, looked=18, **more):
 @pytest.mark.parametrize(("samples", "fires"), [(32, True), (64, False), (500, False)])
 def test_batches_that_hold_one_batch_of_samples_are_one(samples, fires):
     assert bool(judge(RepeatedBatch(), **repeated(samples))) is fires
+
+
+@pytest.mark.parametrize(("again", "fires"), [(2.0, False), (12.0, True)])
+def test_samples_of_few_values_are_repeated_where_whole_batches_are(again, fires):
+    case = repeated(8, **{"batch/repeated": {"train": [again, 0.0, 0.0]}})
+    case["facts"]["overlap"]["is_few"] = True
+
+    if fires:
+        assert judge(RepeatedBatch(), **case)
+    else:
+        with pytest.raises(NotApplicable, match="by chance"):
+            judge(RepeatedBatch(), **case)
 
 
 @pytest.mark.parametrize("case", [repeated(32, data=32), repeated(32, looked=9)])

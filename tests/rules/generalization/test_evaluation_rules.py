@@ -69,6 +69,11 @@ def test_while_the_loss_falls_fast_a_class_may_be_learned_last():
         judge(PerClassFailure(), **classes([0.0] * 3), val_loss=[2.0 * 0.9**n for n in range(12)])
 
 
+def test_while_the_held_out_loss_is_at_its_best_a_class_may_still_come():
+    with pytest.raises(NotApplicable, match="still falling"):
+        judge(PerClassFailure(), **classes([0.0] * 3), val_loss=[1.0 - 0.02 * n for n in range(12)])
+
+
 def modes(held_out, training, layers="norms", **more):
     return {"loss/val": held_out, "loss/epoch": training, "facts": {"model": {"": {layers: 2}}}, **more}
 

@@ -86,3 +86,12 @@ def test_a_run_is_overtrained_when_more_than_half_of_it_brought_nothing(best_at,
     losses = [0.5 if n == best_at else 0.8 for n in range(12)]
 
     assert bool(judge(Overtraining(), val_loss=losses)) is fires
+
+
+@pytest.mark.parametrize(("n", "fires"), [(60, True), (15, False)])
+def test_what_is_kept_of_the_first_tenth_guards_nothing(n, fires):
+    rising = [1.2, 0.8, 0.6, 0.62, *[1.0] * (n - 4)]
+    kept = {"kept": {"saved": [9, 19, 29], "loaded": []}}
+    losses = [2.0 * 0.99**i for i in range(10 * n)]
+
+    assert bool(judge(Overfitting(), loss=losses, val_loss=rising, epoch_len=10, facts=kept)) is fires

@@ -134,3 +134,24 @@ def test_a_gradient_that_stays_high_has_one_spike_at_most():
     (finding,) = judge(GradientSpike(), grad_norm=[1.0] * 30 + [50.0] * 30)
 
     assert finding.evidence["n_spikes"] == 1
+
+
+def rested(asleep, end):
+    """400 steps of a deep network whose first matrix is starved for the first `asleep`, while the loss stands."""
+    falls = [2.3 + (end - 2.3) * (step - asleep) / (400 - asleep) for step in range(asleep, 400)]
+    levels = {"a": [1e-6] * asleep + [0.5] * (400 - asleep), "b": [1e-2] * 400, "c": [1.0] * 400}
+    return {
+        "loss": [2.3] * asleep + falls,
+        "grad_norm": levels,
+        "update_ratio": {name: [1e-3] * 400 for name in levels},
+        "events": {"judge": {399: {"phase": "run"}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("asleep", "end", "fires"), [(150, 1.6, True), (150, 0.2, False), (50, 1.6, False), (70, 1.6, False)]
+)
+def test_a_matrix_that_woke_up_late_is_reported_where_the_run_did_not_come_far(asleep, end, fires):
+    found = judge(VanishingGradient(), **rested(asleep, end))
+
+    assert [one.subject for one in found] == (["a"] if fires else [])

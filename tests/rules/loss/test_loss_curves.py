@@ -137,3 +137,17 @@ def test_a_loss_that_stands_at_a_high_rate_has_plateaued_and_one_whose_rate_deca
     assert judge(LossPlateaued(), loss=[2.3 * 0.99**i for i in range(300)], lr={"0": [0.1]}) == []
     with pytest.raises(NotApplicable, match="decayed"):
         judge(LossPlateaued(), loss=standing, lr={"0": {0: 0.1, 100: 0.001}})
+
+
+@pytest.mark.parametrize(("top", "fires"), [(0.9, False), (3.0, True)])
+def test_a_short_run_must_end_at_twice_its_first_level_to_diverge(top, fires):
+    losses = [0.78, 0.75, 0.7, 0.65, 0.62, 0.6, 0.57, 0.55, *[0.5] * 16, *[top] * 10]
+
+    assert bool(judge(LossDiverging(), **over(losses))) is fires
+
+
+def test_losses_of_several_kinds_are_no_one_curve():
+    kinds = [{"function": "binary_cross_entropy"}, {"function": "triplet_margin_loss"}]
+    losses = [2.3 * 0.95**i for i in range(60)] + [0.1 * 1.1**i for i in range(60)]
+    with pytest.raises(NotApplicable, match="several kinds"):
+        judge(LossDiverging(), loss=losses, facts={"loss": kinds})

@@ -367,6 +367,17 @@ def test_a_task_that_is_drowned_is_told_from_a_small_term(function, small, is_fo
     assert bool(judge(LossTermsUnbalanced(), facts=told, **{"loss/term": terms})) is is_found
 
 
+@pytest.mark.parametrize(
+    ("function", "level", "is_found"),
+    [("mse_loss", 0.0, True), ("mse_loss", 1e-3, False), ("cross_entropy", 1e-3, True)],
+)
+def test_a_distance_that_grows_from_nothing_is_no_task_that_waits_to_be_learned(function, level, is_found):
+    told = {"loss_terms": [{"name": "a", "function": function}, {"name": "b", "function": "cross_entropy"}]}
+    terms = {"a": [5e-4 + level * i / 20 for i in range(20)], "b": [2.3] * 20}
+
+    assert bool(judge(LossTermsUnbalanced(), facts=told, **{"loss/term": terms})) is is_found
+
+
 # -- loss-reduction-sum --------------------------------------------------------------------------------------------
 
 SUM = {"loss": {"function": "mse_loss", "reduction": "sum", "terms": 1}}
@@ -396,6 +407,37 @@ def test_a_loss_that_jumps_about_is_blamed_on_the_sum_with_long_plain_steps(opti
     facts = SUM | {"optimizer": [{"class": optimizer, "groups": [{"lr": lr, "momentum": 0.0}]}]}
 
     assert bool(judge(LossReductionSum(), loss=JUMPING, batch_size={"train": [32.0]}, facts=facts)) is is_found
+
+
+@pytest.mark.parametrize(
+    ("lr", "phase", "is_found"), [(0.05, "run", True), (1e-4, "run", False), (0.05, "epoch", False)]
+)
+def test_a_loss_that_stands_is_blamed_on_the_sum_at_the_end_of_a_training_with_long_steps(lr, phase, is_found):
+    facts = SUM | {"optimizer": [{"class": "SGD", "groups": [{"lr": lr, "momentum": 0.0}]}]}
+    case = {"loss": [30.0 - 0.01 * i for i in range(60)], "batch_size": {"train": [32.0]}, "facts": facts}
+
+    assert bool(judge(LossReductionSum(), events={"judge": {59: {"phase": phase}}}, **case)) is is_found
+
+
+@pytest.mark.parametrize(("phase", "is_found"), [("run", True), ("epoch", False)])
+def test_a_small_rise_of_a_sum_is_waited_out(phase, is_found):
+    facts = SUM | {"optimizer": [{"class": "SGD", "groups": [{"lr": 1e-4, "momentum": 0.0}]}]}
+    case = {"loss": [30.0 + 0.15 * i for i in range(60)], "batch_size": {"train": [32.0]}, "facts": facts}
+
+    assert bool(judge(LossReductionSum(), events={"judge": {59: {"phase": phase}}}, **case)) is is_found
+
+
+def test_a_fall_from_where_the_first_steps_threw_the_loss_is_none():
+    facts = SUM | {"optimizer": [{"class": "SGD", "groups": [{"lr": 0.05, "momentum": 0.0}]}]}
+    losses = [148.0, 233.0] + [505.0] * 8 + [148.0] * 50
+
+    assert judge(
+        LossReductionSum(),
+        loss=losses,
+        batch_size={"train": [64.0]},
+        facts=facts,
+        events={"judge": {59: {"phase": "run"}}},
+    )
 
 
 def test_a_sum_is_harmless_where_steps_do_not_depend_on_the_size_of_the_gradient():

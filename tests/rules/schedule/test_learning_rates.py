@@ -184,3 +184,16 @@ def test_a_group_that_waits_is_not_a_rate_of_zero():
 
 def test_a_rate_that_is_too_high_explains_what_follows():
     assert {Level.DYNAMICS, Level.OUTCOME} <= set(LearningRateTooHigh.explains)
+
+
+@pytest.mark.parametrize(
+    ("rate", "dead", "end", "fires"),
+    [(0.05, 0.9, 1.0, True), (0.05, 0.9, 0.1, False), (0.05, 0.3, 1.0, False), (5e-3, 0.9, 1.0, False)],
+)
+def test_a_rate_out_of_range_is_blamed_for_the_units_it_killed(rate, dead, end, fires):
+    losses = [2.3 + (end - 2.3) * min(1.0, i / 30) for i in range(60)]
+    case = {"loss": losses, "output/dead": {"relu": [0.05, *[dead] * 59]}}
+
+    found = judge(LearningRateTooHigh(), **case, facts=optimizer("Adam", rate), events=AT_THE_END)
+
+    assert bool(found) is fires

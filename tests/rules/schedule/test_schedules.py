@@ -63,6 +63,30 @@ def test_a_plateau_that_is_looked_for_in_batches_is_told_when_the_rate_is_gone(l
 
 
 @pytest.mark.parametrize(
+    ("per", "rates", "fires"),
+    [
+        ("epoch", [1e-4 * (1 + i // 20) for i in range(200)], True),
+        ("epoch", [1e-2 * (1 + i // 20) for i in range(200)], False),  # it is warm at the end
+        ("epoch", [1e-4 * (10 - i // 20) for i in range(200)], False),
+        ("epoch", [1e-4 * min(3, 1 + i // 20) for i in range(200)], False),  # as long as it was planned
+        ("step", [1e-5 * (1 + i) for i in range(200)], False),
+    ],
+)
+def test_a_warm_up_that_is_not_over_by_the_end_was_planned_in_batches(per, rates, fires):
+    assert bool(unit(scheduler("LambdaLR", per, base_lrs=[0.1]), lr={"0": rates})) is fires
+
+
+def test_the_full_rate_of_a_warm_up_is_known_from_the_optimizer_too():
+    facts = {
+        "schedulers": [scheduler("SequentialLR")],
+        "optimizer": [{"class": "SGD", "groups": [{"lr": 1e-4, "initial_lr": 0.1}]}],
+    }
+    rates = {"0": [1e-4 * (1 + i // 20) for i in range(200)]}
+
+    assert judge(SchedulerStepUnit(), loss=[1.0] * 200, facts=facts, lr=rates)
+
+
+@pytest.mark.parametrize(
     "one",
     [
         scheduler("StepLR", "step", step_size=3, gamma=0.1, epochs=1),
@@ -98,6 +122,13 @@ def test_a_scaler_that_skips_the_first_step_leaves_the_scheduler_ahead():
         judge(SchedulerBeforeOptimizer(), loss=[1.0] * 20, facts=facts, events={"step_skipped": {0: {"scale": 1.0}}})
 
 
+@pytest.mark.parametrize(("made", "fires"), [(0, False), (1, True)])
+def test_a_scheduler_that_is_stepped_by_itself_is_ahead_of_nothing(made, fires):
+    one = scheduler(made=made) | {"before_optimizer": True}
+
+    assert bool(judge(SchedulerBeforeOptimizer(), loss=[1.0] * 20, facts={"schedulers": [one]})) is fires
+
+
 EARLY, LATE = [0.1 * 0.8**i for i in range(200)], [0.1] * 150 + [0.0] * 50
 SOON = [0.1] * 60 + [1e-4] * 140
 STOPPED = [2.0 - 0.03 * min(i, 20) for i in range(200)]
@@ -117,3 +148,33 @@ STOPPED = [2.0 - 0.03 * min(i, 20) for i in range(200)]
 )
 def test_a_schedule_is_collapsed_when_learning_ends_with_it(rates, losses, fires):
     assert bool(judge(ScheduleCollapsed(), lr={"0": rates}, loss=losses)) is fires
+
+
+def plateau(mode, first, last, lows, highs):
+    watched = {"first": first, "last": last, "lows": lows, "highs": highs}
+    return {"schedulers": [scheduler("ReduceLROnPlateau", mode=mode) | {"watched": watched}]}
+
+
+LOWERED = [0.1] * 60 + [0.01] * 140
+LEARNED = [2.0 * 0.99**i for i in range(200)]
+
+
+@pytest.mark.parametrize(
+    ("facts", "rates", "losses", "fires"),
+    [
+        (plateau("max", 2.0, 0.3, 8, 0), LOWERED, LEARNED, True),
+        (plateau("min", 2.0, 0.3, 8, 0), LOWERED, LEARNED, False),
+        (plateau("max", 0.5, 0.9, 0, 8), LOWERED, LEARNED, False),
+        (plateau("max", 2.0, 0.3, 8, 0), [0.1] * 100 + [0.2] * 100, LEARNED, False),  # it has done nothing so far
+        (plateau("max", 0.9, 0.3, 8, 0), LOWERED, [2.0] * 200, False),  # a score that falls as nothing is learned
+        (plateau("max", 2.0, 0.3, 8, 4), LOWERED, LEARNED, False),
+        (plateau("min", 0.5, 0.9, 0, 8), LOWERED, LEARNED, True),
+        (plateau("min", 50.0, 90.0, 0, 8), LOWERED, LEARNED, True),
+        (plateau("min", 0.5, 1.9, 0, 8), LOWERED, LEARNED, False),  # a held-out loss that rises from the start
+    ],
+)
+def test_a_plateau_that_is_looked_for_the_wrong_way_round_is_told_by_what_is_watched(facts, rates, losses, fires):
+    accuracy = [0.5 + 0.4 * i / 199 for i in range(200)]
+    found = judge(ScheduleCollapsed(), lr={"0": rates}, loss=losses, facts=facts, **{"accuracy/val": accuracy})
+
+    assert bool(found) is fires

@@ -195,12 +195,12 @@ def test_a_dropout_function_is_judged_by_its_mask():
     assert finding.evidence["share"] == 0.9
 
 
-def test_a_dropout_with_a_layer_between_is_not_right_ahead_of_a_norm():
-    drop, norm = {"class": "Dropout", "p": 0.5}, {"class": "BatchNorm1d"}
+@pytest.mark.parametrize(("call", "is_found"), [({"dropped": 0.5}, True), ({"dropped": 0.1}, False), ({}, False)])
+def test_a_norm_counts_that_was_given_what_a_large_dropout_left(call, is_found):
+    facts = layers(a={"class": "Dropout", "p": 0.5}, b="BatchNorm1d")
+    facts["model"][""]["calls"] = {"b": {"at": 1} | call}
 
-    assert judge(DropoutBeforeBatchnorm(), facts=layers(a=drop, b=norm))
-    assert judge(DropoutBeforeBatchnorm(), facts=layers(a=drop, b="Linear", c=norm)) == []
-    assert judge(DropoutBeforeBatchnorm(), facts=layers(a=drop | {"p": 0.0}, b=norm)) == []
+    assert bool(judge(DropoutBeforeBatchnorm(), facts=facts)) is is_found
 
 
 @pytest.mark.parametrize(("parameters", "is_found"), [(50_000, False), (20_000_000, True), (1, True)])
@@ -208,3 +208,12 @@ def test_parameters_are_compared_with_samples(parameters, is_found):
     facts = {"model": {"": {"trainable": parameters}}, "loaders": [{"split": "train", "dataset_length": 1500}]}
 
     assert bool(judge(CapacityMismatch(), facts=facts)) is is_found
+
+
+@pytest.mark.parametrize(("std", "output", "is_found"), [(0.4, 50.0, True), (0.4, 1.0, False), (0.144, 50.0, False)])
+def test_recurrent_weights_are_judged_by_what_a_time_step_multiplies(std, output, is_found):
+    """A recurrent layer of 48 units, whose orthogonal weights have a standard deviation of 0.144."""
+    case = scaled(0.058, output)
+    case["facts"]["initialisation"] += [{"name": "rnn.weight_hh_l0", "fan_in": 48, "std": std}]
+
+    assert bool(judge(InitialisationScale(), **case, loss=[30.0, 29.0])) is is_found

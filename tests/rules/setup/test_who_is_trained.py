@@ -114,6 +114,26 @@ def test_a_cut_in_the_middle_is_told_from_an_output_that_nobody_uses(layers, unc
     assert bool(judge(UnreachedParameters(), **RATES, facts=facts)) is fires
 
 
+@pytest.mark.parametrize(
+    ("addend", "layers", "fires"),
+    [
+        ({"value": 1.1, "varies": True}, calls(b=True, a=False), True),
+        ({"value": 1.1, "varies": False}, calls(b=True, a=False), False),
+        ({"value": 1.1, "varies": True}, calls(b=True), False),
+        ({}, calls(b=True, a=False), False),
+    ],
+)
+def test_an_output_that_nobody_uses_is_a_fault_where_a_computed_number_is_added_to_the_loss(addend, layers, fires):
+    facts = {
+        "graph": graph(reached=2, unreached=["a.weight"], n_unreached=1, cut="part"),
+        "parameters": {"a.weight": {"shape": [4, 4]}, "b.weight": {"shape": [8, 8]}},
+        "model": {"": {"calls": layers, "uncalled": []}},
+        "addend": addend,
+    }
+
+    assert bool(judge(UnreachedParameters(), **RATES, facts=facts)) is fires
+
+
 def test_most_of_the_model_unreached_counts_wherever_the_cut_is():
     facts = {
         "graph": graph(reached=2, unreached=["a.weight"], n_unreached=1, cut="part"),

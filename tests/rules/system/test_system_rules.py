@@ -70,3 +70,13 @@ def test_one_slow_step_in_one_epoch_is_chance():
 def test_the_cost_of_observing_a_short_run_is_not_judged():
     with pytest.raises(NotApplicable, match="judged from 120 s on"):
         judge(TrackerOverhead(), overhead=[0.6, 0.6], step_seconds=[0.1, 0.1], epoch_len=100)
+
+
+def test_graphs_of_evaluations_are_told_apart_from_those_of_steps():
+    (finding,) = judge(
+        RetainedGraphs(),
+        **{"graphs/held": {"": [0], "evaluation": [40]}, "graphs/marked": {"": [50], "evaluation": [40]}},
+    )
+
+    assert finding.subject == "evaluation"
+    assert "no_grad" in finding.advice[0]

@@ -6,7 +6,7 @@ from tracker.rules.weights.update_ratio import UpdateRatio
 
 
 def rows(*levels):
-    return {"update_ratio": {f"layer{n}.weight": [level] * 30 for n, level in enumerate(levels)}}
+    return {"update_ratio": {f"layer{n}.weight": [level] * 120 for n, level in enumerate(levels)}}
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,7 @@ def rows(*levels):
         ((1e-3, 1e-3), False),
         ((0.09, 0.09), False),
         ((0.11, 0.2), True),
+        ((0.2,), False),
         ((0.2, 1e-3, 1e-3), False),
         ((2e-4, 2e-4), False),
         ((5e-7, 5e-7), True),
@@ -26,19 +27,22 @@ def test_half_of_the_matrices_must_be_beyond_a_bar(levels, fires):
 
 
 def test_long_steps_are_no_fault_while_the_loss_has_halved():
-    assert judge(UpdateRatio(), **rows(0.2, 0.2), loss=[2.0 * 0.95**i for i in range(30)]) == []
-    assert judge(UpdateRatio(), **rows(0.2, 0.2), loss=[2.0] * 30)
+    assert judge(UpdateRatio(), **rows(0.2, 0.2), loss=[2.0 * 0.95**i for i in range(120)]) == []
+    assert judge(UpdateRatio(), **rows(0.2, 0.2), loss=[2.0] * 120)
 
 
 @pytest.mark.parametrize(("level", "loss", "fires"), [(5e-5, 2.3, True), (5e-5, 1.9, False), (2e-4, 2.3, False)])
 def test_slow_steps_are_a_fault_when_nothing_was_learned(level, loss, fires):
-    case = {**rows(level, level), "loss": [2.3] * 5 + [loss] * 25, "events": {"judge": {29: {"phase": "run"}}}}
+    case = {**rows(level, level), "loss": [2.3] * 5 + [loss] * 115, "events": {"judge": {119: {"phase": "run"}}}}
 
     assert bool(judge(UpdateRatio(), **case)) is fires
 
 
-def test_ten_samples_are_enough():
-    assert judge(UpdateRatio(), update_ratio={"a.weight": [0.5] * 12, "b.weight": [0.5] * 12})
+@pytest.mark.parametrize(("n", "fires"), [(120, True), (60, False)])
+def test_ten_samples_of_a_hundred_steps_are_enough(n, fires):
+    rates = {name: {n * i // 12: 0.5 for i in range(12)} for name in ("a.weight", "b.weight")}
+
+    assert bool(judge(UpdateRatio(), update_ratio=rates, loss=[2.0] * n)) is fires
 
 
 def test_the_tail_of_a_schedule_is_not_judged():
