@@ -51,7 +51,7 @@ def test_the_digits_are_learned_without_an_alarm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bug", "rule"),
     [
-        ("shuffled-apart", "no-better-than-baseline"),
+        ("shuffled-apart", "unlearnable-labels"),
         pytest.param("no-zero-grad", "loss-diverging", marks=pytest.mark.slow),
         pytest.param("huge-lr", "learning-rate-too-high", marks=pytest.mark.slow),
     ],
@@ -84,7 +84,7 @@ def test_the_demo_shows_a_healthy_run_a_bug_and_a_bitwise_reproduction(tmp_path:
 
     assert "suspicious=false  reproducible=true" in first, done.stdout
     assert "suspicious=true" in second
-    assert "no-better-than-baseline" in second
+    assert "unlearnable-labels" in second
     assert "R5" in third
     assert done.returncode == 0
     assert left.stdout == ""

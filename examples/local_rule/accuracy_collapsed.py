@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from tracker.rules import Finding, Phase, Rule, Trace
+from tracker.rules import Finding, NotApplicable, Phase, Rule, Trace
 from tracker.rules.engine.signals import VAL_ACCURACY
 
 
@@ -39,6 +39,8 @@ class AccuracyCollapsed(Rule):
 
     def check(self, trace: Trace) -> Iterator[Finding]:
         accuracy = trace.series(VAL_ACCURACY)
+        if len(accuracy) < self.history:
+            raise NotApplicable("there is no accuracy of the first held-out set")
         best = max(accuracy)
         if max(accuracy.last(2)) < self.ratio * best:
             yield Finding(

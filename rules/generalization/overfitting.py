@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt
 from ..engine import Finding, NotApplicable, Phase, Rule, Series, Severity, Trace
 from ..engine.gates import why_incomparable
 from ..engine.profiles import ONE_OBJECTIVE
+from ..engine.progress import is_over
 from ..engine.signals import EPOCH_LOSS, LOSS, VAL_ACCURACY, VAL_LOSS
 from ..engine.tables import table
 
@@ -110,7 +111,9 @@ class Overfitting(Rule):
         is_gross = lowest > self.factor * best or (lasts and lowest > self.margin * abs(train_now))
         if self._accuracy_holds(trace, patience) and not is_gross:
             return
-        if _restores(trace, losses) or (best_at >= self.min_part * n and _keeps_the_best(trace, losses, best_at)):
+        # Until the end it may still be put back.
+        is_guarded = best_at >= self.min_part * n or not is_over(trace)
+        if _restores(trace, losses) or (is_guarded and _keeps_the_best(trace, losses, best_at)):
             return
         yield Finding(
             message=f"validation loss {recent.median:.4g} over the last {patience} evaluations; it was {best:.4g} "

@@ -64,6 +64,9 @@ class LossTermsUnbalanced(Rule):
     factor: float = Field(1.5, gt=1)
     """How many times its first level a distance of outputs and targets is that grows: consistency with a teacher."""
 
+    fall_of_none: float = Field(0.6, gt=0, lt=1)
+    """The same for a term that is less than a thousandth of another one."""
+
     window: PositiveInt = 5
     """Watched steps at the beginning, and at the end, whose median is a level."""
 
@@ -90,7 +93,10 @@ class LossTermsUnbalanced(Rule):
             large = max((other for other in series if other != name), key=lambda other: abs(median(series[other])))
             times = self._times(small, series[large])
             first, last = median(small.values[: self.window]), median(small.values[-self.window :])
-            if times is None or first <= 0 or (first - last) / first >= self.least_fall:
+            if times is None or first <= 0:
+                continue
+            # Of a term that has next to no say, what comes down is what the others bring down by the way.
+            if (first - last) / first >= (self.least_fall if times < 10 * self.ratio else self.fall_of_none):
                 continue
             if told[name].get("function") in _DISTANCES and last > self.factor * first:
                 continue

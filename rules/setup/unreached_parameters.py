@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pydantic import Field, PositiveInt
 
@@ -11,6 +12,9 @@ from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.kinds import EVERY_PROFILE
 from ..engine.records import Json
 from ..engine.tables import number, shape, table, texts
+
+_NUMBERED = re.compile(r"(.*[A-Za-z_])(\d+)")
+"""A part with a number at the end of its own name."""
 
 
 class UnreachedParameters(Rule):
@@ -47,6 +51,10 @@ class UnreachedParameters(Rule):
 
     min_steps: PositiveInt = 5
     """Steps before anything is said: alternating losses reach their parts in turn."""
+
+    min_siblings: PositiveInt = 2
+    """Called parts of the same name but for its number (`block1`, `block2`) from which on one that nothing calls
+    (`block3`) is taken to be forgotten: a second head that waits for its task has but one."""
 
     ratio: float = Field(0.5, gt=0, le=1)
     """Share of the trained elements beyond which what is called but not reached counts, wherever the cut may be."""
@@ -94,6 +102,16 @@ class UnreachedParameters(Rule):
         if trace.step < self.min_steps:
             raise NotApplicable(f"step {trace.step}; judged from step {self.min_steps} on")
         calls, uncalled = _calls(trace)
+        for part, siblings in _forgotten(uncalled, calls):
+            mine = [name for name in texts(graph.get("unreached")) if name.startswith(part + ".")]
+            if len(siblings) >= self.min_siblings and mine:
+                yield Finding(
+                    subject=part,
+                    message=f"{part} is trained and never called, and no loss reaches its {len(mine)} parameters; "
+                    f"{len(siblings)} parts of the same name are called: {', '.join(siblings[:3])}",
+                    advice=(f"Call {part} in forward, behind {siblings[-1]}.", f"Or take {part} out of the model."),
+                    evidence={"n_unreached": len(mine), "n_siblings": len(siblings)},
+                )
         names = [
             name
             for name in texts(graph.get("unreached"))
@@ -120,6 +138,19 @@ class UnreachedParameters(Rule):
             ),
             evidence={"n_unreached": n, "share": share},
         )
+
+
+def _forgotten(uncalled: Sequence[str], calls: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Parts that nothing calls, each with the called parts that differ from it by a number at the end of the name.
+
+    Parts of a list (`experts.3`) are none: those may wait to be chosen.
+    """
+    for part in uncalled:
+        numbered = _NUMBERED.fullmatch(part)
+        if numbered is not None:
+            own = re.compile(re.escape(numbered[1]) + r"\d+(?=\.|$)")
+            found = {match[0] for layer in calls if (match := own.match(layer)) is not None and match[0] != part}
+            yield part, sorted(found)
 
 
 def _layer(name: str) -> str:

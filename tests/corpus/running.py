@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,6 +158,7 @@ def _run_here(job: Job, place: Path) -> int:
     """In the process of the script: what the bootstrap of `tracker run` does, the script, and what its end does."""
     from tracker import run as runs
 
+    warnings.resetwarnings()  # those of the caller, a test say, are its own
     for name in [name for name in os.environ if name.startswith(("TRACKER_", "MLFLOW_"))]:
         del os.environ[name]
     os.environ["TRACKER_HOME"] = str(place / "home")

@@ -11,7 +11,24 @@ torch.set_num_threads(1)
 
 PROGRAMS = {program.name: program for program in programs()}
 SCRIPTS = {name: program for name, program in PROGRAMS.items() if program.path.name != "recipe.py"}
-SAMPLE: tuple[str, ...] = ()
+SAMPLE = (
+    "softmax-layer-before-cross-entropy/faulty",
+    "targets-with-an-extra-dimension/faulty",
+    "head-replaced-after-optimizer/faulty",
+    "missing-zero-grad-cnn/faulty",
+    "eval-never-back-to-train/faulty",
+    "learning-rate-half-with-adam/faulty",
+    "steplr-stepped-per-batch/faulty",
+    "missing-values-not-imputed/faulty",
+    "digits-read-class-by-class/faulty",
+    "relu-biases-at-minus-ten/faulty",
+    "softmax-layer-before-cross-entropy/repaired",
+    "missing-zero-grad-cnn/repaired",
+    "steplr-stepped-per-batch/repaired",
+    "healthy/small-gpt-cosine",
+    "healthy/gan-on-a-ring",
+    "healthy/forecasting-in-time-order",
+)
 """Run with the fast tests."""
 
 

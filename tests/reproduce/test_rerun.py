@@ -140,6 +140,8 @@ def test_the_plan_tells_the_rerun_which_run_it_repeats(tmp_path):
         "index": 0,
         "randomness": {},
         "tracking_uri": "sqlite:////somewhere/mlflow.db",
+        "until": None,
+        "debug": False,
     }
 
 
@@ -232,7 +234,7 @@ def test_ctrl_c_lets_the_rerun_finish_what_it_is_saving(tmp_path):
         "root = Path(sys.argv[2])\n"
         "print(rerun(EMPTY, root, root).returncode)\n"
     )
-    (tmp_path / "tests_plan.py").write_text(f"from tracker.reproduce.plan import Plan\nEMPTY = {EMPTY!r}\n")
+    (tmp_path / "tests_plan.py").write_text(f"from tracker.reproduce.plan import Closer, Plan\nEMPTY = {EMPTY!r}\n")
     here = str(Path(__file__).resolve().parents[2])
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path), str(root)],

@@ -133,7 +133,16 @@ class Criterion:
         return outputs, targets.reshape(outputs.shape).to(outputs.dtype)
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The loss of prepared rows: of shape (), on their device."""
+        """The loss of prepared rows: of shape (), on their device.
+
+        Raises `Mismatch` where the function does not take them: what was found are not its targets then.
+        """
+        try:
+            return self._loss(outputs, targets)
+        except (RuntimeError, IndexError, ValueError) as error:
+            raise Mismatch(f"{self.function} does not take what was found: {error}") from None
+
+    def _loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         reduction, weights = self.reduction, self.weights
         if weights is not None and weights.device != outputs.device:
             weights = weights.to(outputs.device)

@@ -333,10 +333,11 @@ class Evaluation(Probe):
         if tuple(names) in self._open_names:
             return  # said for this evaluation
         self._open_names.add(tuple(names))
-        frame = sys._getframe()
+        # Not by a variable of ours: a frame that knows itself, and the user's tensors in it, wait for the collector.
+        results, unused = results_in(sys._getframe()), data.unused_loaders(sys._getframe())
         known = self._sets.get(TRAIN, {})
         told: dict[str, Json] = {"source": self._sources[TRAIN]}
-        for key, found in (("names", names), ("results", results_in(frame)), ("unused", data.unused_loaders(frame))):
+        for key, found in (("names", names), ("results", results), ("unused", unused)):
             before = known.get(key)
             merged = dict.fromkeys([*(before if isinstance(before, list) else []), *found])
             kept: list[Json] = [name for name in list(merged)[:_MOST_NAMES] if name]

@@ -41,10 +41,13 @@ class Retained(Probe):
 
     def __init__(self, training: Any) -> None:
         super().__init__(training)
-        self._marks: dict[str, list[weakref.ref[_Mark]]] = {"": [], "evaluation": []}
-        """By subject of the readings."""
+        self._marks: dict[str, list[tuple[int, weakref.ref[_Mark]]]] = {"": [], "evaluation": []}
+        """By subject of the readings: number of each mark, and the mark while it lives; dead ones go now and then."""
+        self._made = dict.fromkeys(self._marks, 0)
+        """Marks made so far."""
         self._of_earlier = dict.fromkeys(self._marks, 0)
         """Marks that were made before the epoch that is going on."""
+        self._room = dict.fromkeys(self._marks, 16)
 
     def root_forward(self, call: Pass) -> None:
         if call.has_grad and not call.in_training_mode:
@@ -55,23 +58,27 @@ class Retained(Probe):
 
     def _mark(self, what: str, result: Any) -> None:
         """Marks a graph below its result."""
-        if len(self._marks[what]) >= _MOST:
+        if self._made[what] >= _MOST:
             return
         node = _deep(result)
         # A node that is marked is part of a graph that was made once and is used in each step: none of this step's own.
         if node is not None and KEY not in node.metadata:
             mark = node.metadata[KEY] = _Mark()
-            self._marks[what].append(weakref.ref(mark))
+            self._marks[what].append((self._made[what], weakref.ref(mark)))
+            self._made[what] += 1
+            if len(self._marks[what]) > self._room[what]:
+                alive = self._marks[what] = [one for one in self._marks[what] if one[1]() is not None]
+                self._room[what] = 2 * len(alive) + 16
 
     def end_epoch(self) -> None:
         step = self.training.last_step
         for what, marks in self._marks.items():
-            earlier = marks[: self._of_earlier[what]]
+            earlier = self._of_earlier[what]
             if earlier and not self.training.session.ended:  # a script that is over has let go of everything
-                held = sum(mark() is not None for mark in earlier)
+                held = sum(mark() is not None for number, mark in marks if number < earlier)
                 self.journal.reading(GRAPHS_HELD.name, what, step, held)
-                self.journal.reading(GRAPHS_MARKED.name, what, step, len(earlier))
-            self._of_earlier[what] = len(marks)
+                self.journal.reading(GRAPHS_MARKED.name, what, step, earlier)
+            self._of_earlier[what] = self._made[what]
 
 
 def _deep(node: Any) -> Any:

@@ -92,6 +92,8 @@ def test_a_run_is_overtrained_when_more_than_half_of_it_brought_nothing(best_at,
 def test_what_is_kept_of_the_first_tenth_guards_nothing(n, fires):
     rising = [1.2, 0.8, 0.6, 0.62, *[1.0] * (n - 4)]
     kept = {"kept": {"saved": [9, 19, 29], "loaded": []}}
-    losses = [2.0 * 0.99**i for i in range(10 * n)]
+    case = {"loss": [2.0 * 0.99**i for i in range(10 * n)], "val_loss": rising, "epoch_len": 10, "facts": kept}
+    over = {"judge": {10 * n - 1: {"phase": "run"}}}
 
-    assert bool(judge(Overfitting(), loss=losses, val_loss=rising, epoch_len=10, facts=kept)) is fires
+    assert bool(judge(Overfitting(), **case, events=over)) is fires
+    assert judge(Overfitting(), **case) == []  # until the end it may still be put back
