@@ -83,12 +83,13 @@ OVER = {"judge": {9: {"phase": "run"}}}
 @pytest.mark.parametrize(
     ("train", "others", "events", "subjects"),
     [
-        ({"results": ["val_loss", "val_acc"]}, [], OVER, ["val_loss"]),
-        ({"results": ["train_loss"]}, [], OVER, []),
-        ({"results": ["val_loss"]}, [], {}, []),  # a test may still come
-        ({"results": ["val_loss"]}, ["val"], OVER, []),
-        ({"results": ["loss"], "unused": ["test_loader"]}, [], OVER, ["test_loader"]),
-        ({"results": ["loss"], "unused": ["other"]}, [], OVER, []),
+        ({"source": "loader", "results": ["val_loss", "val_acc"]}, [], OVER, ["val_loss"]),
+        ({"source": "by hand", "results": ["val_loss"]}, [], OVER, []),  # the same variables may hold another set
+        ({"source": "loader", "results": ["train_loss"]}, [], OVER, []),
+        ({"source": "loader", "results": ["val_loss"]}, [], {}, []),  # a test may still come
+        ({"source": "loader", "results": ["val_loss"]}, ["val"], OVER, []),
+        ({"source": "loader", "results": ["loss"], "unused": ["test_loader"]}, [], OVER, ["test_loader"]),
+        ({"source": "loader", "results": ["loss"], "unused": ["other"]}, [], OVER, []),
     ],
 )
 def test_a_score_that_is_called_held_out_and_is_not_is_told_at_the_end(train, others, events, subjects):
