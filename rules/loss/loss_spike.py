@@ -75,7 +75,7 @@ class LossSpike(Rule):
         step, loss, level = max(spikes, key=lambda spike: spike[1] / (spike[2] or 1.0))
         yield Finding(
             message=f"loss {loss:.4g} at step {step}; the {self.window} losses before it had a median of {level:.4g} "
-            f"({len(spikes)} spikes so far)",
+            f"({len(spikes)} spikes so far){_batch(trace, step)}",
             advice=(
                 f"Look at the samples of step {step}.",
                 "Clip the gradient norm.",
@@ -83,3 +83,12 @@ class LossSpike(Rule):
             ),
             evidence={"loss": loss, "level": level, "step": step, "n_spikes": len(spikes)},
         )
+
+
+def _batch(trace: Trace, step: int) -> str:
+    """The samples of the batch, in words; empty where they are not known."""
+    for event in trace.events("loss_spiked"):
+        indices = event.data.get("batch_indices")
+        if event.step == step and isinstance(indices, list) and indices:
+            return f"; batch of samples {', '.join(map(str, indices[:8]))}{', ...' if len(indices) > 8 else ''}"
+    return ""

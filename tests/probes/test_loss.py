@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.trainings import data, events, facts, fault_parts, mlp, readings, step, subjects, tracked
@@ -433,3 +434,24 @@ def test_a_number_that_is_added_to_a_loss_is_told_and_whether_it_is_computed(add
 
     assert [fact["varies"] for fact in facts(run, "addend")] == expected
     assert fault_parts(run) == []
+
+
+def test_a_loss_far_above_the_others_is_told_with_the_samples_of_its_batch():
+    x, y = torch.randn(240, 6), torch.randint(3, (240,))
+    x[77] *= 1e4
+    loader = DataLoader(TensorDataset(x, y), batch_size=4)
+    model, seen = mlp(), []
+    optimizer = torch.optim.SGD(model.parameters(), 1e-6)
+    with tracked() as run:
+        for _ in range(2):
+            for batch in loader:
+                optimizer.zero_grad()
+                loss = functional.cross_entropy(model(batch[0]), batch[1])
+                seen.append(loss.item())
+                loss.backward()
+                optimizer.step()
+    spikes = events(run, "loss_spiked")
+
+    assert [event.step for event in spikes] == [79]  # the first epoch is too short to know what is usual
+    assert spikes[0].data["batch_indices"] == [76, 77, 78, 79]
+    assert spikes[0].data["loss"] == seen[79]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from typing import Any
 
@@ -27,6 +28,11 @@ _MOST = 1_000_000
 """Outputs that are compared with their targets in a step; of a larger batch, every n-th sample is."""
 _MAX_LOSSES = 8
 _MAX_ORIGINS = 3
+_MAX_SPIKES = 8
+"""Losses far above those before them whose batches are told."""
+_SPIKE, _PULL, _SETTLED = 3.0, 0.02, 50
+"""Times the running mean from which on a loss counts as one of them, share of a loss that the mean takes over, and
+losses before it is trusted."""
 _profiler = torch.autograd.profiler
 _dispatch_modes = torch._C._len_torch_dispatch_stack
 _RAW = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
@@ -40,6 +46,9 @@ class Losses(Probe):
     raises, and it is `inference_mode`, `no_grad` (gradients are off where backward is called), `frozen` (no parameter
     that an optimizer owns is trained) or `detached` (by `detach`, `item`, `data`, numpy, or `no_grad` around the
     forward pass).
+
+    Event `loss_spiked`, for the first losses on the CPU far above the running mean: ``{"loss", "level",
+    "batch_indices"}``.
 
     Event `nonfinite_origin`, for the first losses on the CPU that are not finite: ``{"kind": "operation" | "weight" |
     "input", "op": operation, as torch calls it, "module": the layer it is in or behind, "parameter": its weight,
@@ -56,6 +65,8 @@ class Losses(Probe):
         super().__init__(training)
         self._cut: set[str] = set()
         self._origins = 0
+        self._spikes = self._losses = 0
+        self._level, self._bar = 0.0, math.inf
 
     def backward(self, tensor: torch.Tensor, loss: torch.Tensor) -> None:
         if tensor.is_leaf:  # it has no `grad_fn`; to ask for that makes an object
@@ -70,7 +81,26 @@ class Losses(Probe):
             number = float(value)
             if number - number != 0.0 and self._origins < _MAX_ORIGINS and nodes.is_apart():
                 self._tell_origin(tensor, loss)
+            elif number > self._bar and self._spikes < _MAX_SPIKES:
+                self._tell_spike(number)
+            self._level += _PULL * (min(number, self._bar) - self._level)
+            self._losses += 1
+            if self._losses >= _SETTLED:
+                self._bar = _SPIKE * self._level if self._level > 0.0 else math.inf
+            elif self._losses == 1:
+                self._level = number
             self.training.measure_in_round(LOSS, number)
+
+    def _tell_spike(self, loss: float) -> None:
+        """A loss stands far above those before it: says with which batch."""
+        self._spikes += 1
+        told: dict[str, Json] = {"loss": loss, "level": self._level, "batch_indices": self._batch()}
+        self.journal.event("loss_spiked", self.training.done, told)
+
+    def _batch(self) -> list[Json] | None:
+        batches = self.training.probe(BatchesSeen)
+        indices = batches.indices() if batches is not None else None
+        return list[Json](indices) if indices is not None else None
 
     def _tell_origin(self, tensor: torch.Tensor, loss: torch.Tensor) -> None:
         """A loss is not finite: says where that came from, and with which batch."""
@@ -83,9 +113,7 @@ class Losses(Probe):
             name = self._name_of(found.parameter) if found.parameter is not None else None
             told.update(kind=found.kind, op=found.op, parameter=name, certain=found.is_certain)
             told.update(module=name.rpartition(".")[0] or name if name else None, low=found.low, high=found.high)
-        batches = self.training.probe(BatchesSeen)
-        indices = batches.indices() if batches is not None else None
-        told["batch_indices"] = list[Json](indices) if indices is not None else None
+        told["batch_indices"] = self._batch()
         told["data_finite"] = self._is_data_finite()
         self.journal.event("nonfinite_origin", self.training.done, told)
 
