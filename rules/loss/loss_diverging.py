@@ -12,7 +12,7 @@ from ..engine.gates import why_incomparable
 from ..engine.profiles import ONE_OBJECTIVE
 from ..engine.progress import is_over, scatter
 from ..engine.signals import EPOCH_LOSS, LOSS, LR
-from ..engine.tables import losses_of, text
+from ..engine.tables import losses_of, number, targets_of, text
 
 
 class LossDiverging(Rule):
@@ -126,8 +126,12 @@ class LossDiverging(Rule):
             rise = min(rise, max(self.gain * (initial - best), 0.1 * scale))
         bar = best + max(rise, self.tolerance * noise)
 
+        # It began with targets that were small themselves, such as those that a model makes of its own outputs.
+        began_small = now < _of_a_constant(trace)
+        if best_at == 0 and began_small:
+            return
         first = losses[0]
-        if first > 0 and min(recent) > self.factor * first:
+        if first > 0 and not began_small and min(recent) > self.factor * first:
             best, best_step, bar = first, losses.steps[0], self.factor * first
         elif now > (max(bar, self.few_factor * abs(initial)) if is_short else bar):
             best_step = blocks[best_at].steps[-1]
@@ -157,3 +161,9 @@ def _deviation(losses: Series) -> float:
     # 1.4826 makes the median absolute deviation of normal noise its standard deviation.
     middle = losses.median
     return 1.4826 * median(abs(loss - middle) for loss in losses)
+
+
+def _of_a_constant(trace: Trace) -> float:
+    """The squared error of always answering the targets' mean; 0 where the loss is another, or they are unknown."""
+    deviation = number(targets_of(trace, "mse_loss").get("std"))
+    return deviation**2 if deviation is not None and deviation < 1e100 else 0.0

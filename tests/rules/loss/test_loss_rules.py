@@ -170,3 +170,11 @@ def test_a_rate_that_spoils_the_second_loss_does_not_make_the_first_one_wrong():
 def test_a_loss_whose_first_value_is_not_known_is_not_judged(loss):
     with pytest.raises(NotApplicable):
         judge(InitialLoss(), loss=[99.0] * 5, facts={"loss": loss})
+
+
+@pytest.mark.parametrize(("deviation", "fires"), [(1.0, False), (0.01, True), (None, True)])
+def test_a_squared_error_below_that_of_a_constant_has_not_diverged_from_its_first_value(deviation, fires):
+    losses = [0.0003] * 5 + [0.004] * 195
+    facts = {"targets": [{"function": "mse_loss", "std": deviation}]}
+
+    assert bool(judge(LossDiverging(), loss=losses, facts=facts)) is fires
