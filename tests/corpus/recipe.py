@@ -15,7 +15,8 @@ def main() -> None:
     parser.add_argument("name", choices=[*HEALTHY, *FAULTY])
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    make_checkpoints()
+    if "checkpoint" in args.name or "fine-tuned" in args.name:
+        make_checkpoints()
     train = HEALTHY[args.name] if args.name in HEALTHY else FAULTY[args.name][0]
     train(args.seed, lambda **metrics: print(metrics))
 
