@@ -437,10 +437,11 @@ def test_a_number_that_is_added_to_a_loss_is_told_and_whether_it_is_computed(add
 
 
 def test_a_loss_far_above_the_others_is_told_with_the_samples_of_its_batch():
+    model, seen = mlp(), []
     x, y = torch.randn(240, 6), torch.randint(3, (240,))
     x[77] *= 1e4
+    y[77] = model(x[77:78]).argmin()  # as wrong as can be
     loader = DataLoader(TensorDataset(x, y), batch_size=4)
-    model, seen = mlp(), []
     optimizer = torch.optim.SGD(model.parameters(), 1e-6)
     with tracked() as run:
         for _ in range(2):
