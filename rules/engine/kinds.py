@@ -1,4 +1,4 @@
-"""Kinds of optimizers and trainings that several rules tell apart."""
+"""Kinds of optimizers that several rules tell apart."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from collections.abc import Mapping
 from .records import Json
 from .tables import tables, text
 from .trace import Trace
-
-EVERY_PROFILE = frozenset(
-    {"supervised", "regression", "language-model", "fine-tune", "autoencoder", "diffusion", "contrastive", "gan", "rl",
-     "unknown"}
-)  # fmt: skip
-"""All task profiles: for rules about what code does, whatever is trained."""
 
 SCALE_FREE = frozenset(
     {"adam", "adamw", "nadam", "radam", "adamax", "sparseadam", "adam8bit", "adamw8bit", "lion", "rmsprop"}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.kinds import EVERY_PROFILE
+from ..engine.profiles import EVERY
 from ..engine.rates import rate_at
 from ..engine.signals import LR
 
@@ -37,7 +37,7 @@ class LearningRateZero(Rule):
     level = Level.LOGIC
     needs = (LR,)
     waits_for_warmup = False
-    profiles = EVERY_PROFILE
+    profiles = EVERY
     explains = (Level.DYNAMICS, Level.OUTCOME, "learning-rate-too-low", "step-does-nothing", "schedule-collapsed")
 
     min_steps: PositiveInt = 10

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.kinds import EVERY_PROFILE
+from ..engine.profiles import EVERY
 from ..engine.tables import number, tables, text
 
 
@@ -35,7 +35,7 @@ class SchedulerBeforeOptimizer(Rule):
     needs_facts = ("schedulers",)
     waits_for_warmup = False
     finite = False
-    profiles = EVERY_PROFILE
+    profiles = EVERY
 
     min_steps: PositiveInt = 1
     """Steps of the scheduler before anything is said."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.kinds import EVERY_PROFILE
+from ..engine.profiles import EVERY
 from ..engine.tables import number, table, tables, text
 
 
@@ -33,7 +33,7 @@ class SchedulerNeverSteps(Rule):
     needs_facts = ("schedulers",)
     waits_for_warmup = False
     finite = False
-    profiles = EVERY_PROFILE
+    profiles = EVERY
     explains = ("learning-rate-too-low", "learning-rate-zero", "learning-rate-too-high")
 
     min_steps: PositiveInt = 20

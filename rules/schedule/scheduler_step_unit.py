@@ -9,7 +9,7 @@ from itertools import pairwise
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.kinds import EVERY_PROFILE
+from ..engine.profiles import EVERY
 from ..engine.rates import rate_at
 from ..engine.records import EPOCH, Json
 from ..engine.tables import number, table, tables, text
@@ -42,7 +42,7 @@ class SchedulerStepUnit(Rule):
     needs_facts = ("schedulers",)
     waits_for_warmup = False
     finite = False
-    profiles = EVERY_PROFILE
+    profiles = EVERY
     explains = (
         Level.DYNAMICS, Level.OUTCOME, "schedule-collapsed", "learning-rate-zero", "learning-rate-too-low",
         "learning-rate-too-high", Severity.FATAL,

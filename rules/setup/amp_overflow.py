@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.kinds import EVERY_PROFILE
+from ..engine.profiles import EVERY
 from ..engine.signals import GRAD_SCALE
 
 
@@ -38,7 +38,7 @@ class AmpOverflow(Rule):
     needs = (GRAD_SCALE,)
     waits_for_warmup = False
     finite = False
-    profiles = EVERY_PROFILE
+    profiles = EVERY
     explains = (Level.OUTCOME, Severity.FATAL)
 
     ratio: float = Field(0.1, gt=0, lt=1)

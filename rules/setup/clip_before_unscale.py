@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.kinds import EVERY_PROFILE
+from ..engine.profiles import EVERY
 from ..engine.signals import GRAD_SCALE
 from ..engine.tables import number, tables, text
 
@@ -35,7 +35,7 @@ class ClipBeforeUnscale(Rule):
     needs_facts = ("clipping",)
     waits_for_warmup = False
     finite = False
-    profiles = EVERY_PROFILE
+    profiles = EVERY
     explains = (Level.DYNAMICS, Level.OUTCOME, "clipping-always-bites", "learning-rate-too-low", Severity.FATAL)
 
     factor: float = Field(1.0, ge=0)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.kinds import EVERY_PROFILE
+from ..engine.profiles import EVERY
 from ..engine.signals import LOSS
 from ..engine.tables import number, table, text
 
@@ -45,7 +45,7 @@ class DetachedLoss(Rule):
     level = Level.LOGIC
     waits_for_warmup = False
     finite = False
-    profiles = EVERY_PROFILE
+    profiles = EVERY
     explains = (
         Level.DYNAMICS, Level.OUTCOME, "step-does-nothing", "unreached-parameters", "unused-parameters",
         "optimizer-never-steps", "parameters-not-in-optimizer", "stale-optimizer-parameters",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.kinds import EVERY_PROFILE
+from ..engine.profiles import EVERY
 from ..engine.signals import GRAD_NORM
 from ..engine.tables import number, table, texts
 
@@ -40,7 +40,7 @@ class MissingZeroGrad(Rule):
     needs_facts = ("loop",)
     waits_for_warmup = False
     finite = False
-    profiles = EVERY_PROFILE
+    profiles = EVERY
     explains = (
         Level.DYNAMICS, Level.OUTCOME, "learning-rate-too-high", "accumulation-not-averaged",
         "clipping-always-bites", "optimizer-settings-unusual", "schedule-collapsed", "weight-decay-dominates",

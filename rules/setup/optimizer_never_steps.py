@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.kinds import EVERY_PROFILE
+from ..engine.profiles import EVERY
 from ..engine.signals import LOSS
 from ..engine.tables import number, table, tables, text
 
@@ -37,7 +37,7 @@ class OptimizerNeverSteps(Rule):
     needs_facts = ("graph",)
     waits_for_warmup = False
     finite = False
-    profiles = EVERY_PROFILE
+    profiles = EVERY
     explains = (Level.DYNAMICS, Level.OUTCOME, "missing-zero-grad", "unreached-parameters", "unused-parameters")
 
     min_losses: PositiveInt = 20

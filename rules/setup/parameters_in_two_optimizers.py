@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.kinds import EVERY_PROFILE
+from ..engine.profiles import EVERY
 from ..engine.tables import number, table, texts
 
 
@@ -34,7 +34,7 @@ class ParametersInTwoOptimizers(Rule):
     level = Level.LOGIC
     needs_facts = ("graph",)
     waits_for_warmup = False
-    profiles = EVERY_PROFILE
+    profiles = EVERY
 
     min_shared: PositiveInt = 1
     """Shared parameters from which on this is told."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.kinds import EVERY_PROFILE
+from ..engine.profiles import EVERY
 from ..engine.tables import number, table, tables, text, texts
 
 
@@ -37,7 +37,7 @@ class ParametersNotInOptimizer(Rule):
     level = Level.LOGIC
     needs_facts = ("graph",)
     waits_for_warmup = False
-    profiles = EVERY_PROFILE
+    profiles = EVERY
     explains = (
         Level.DYNAMICS, Level.OUTCOME, "learning-rate-too-low", "learning-rate-too-high", "optimizer-never-steps",
         "step-does-nothing", "unused-parameters",

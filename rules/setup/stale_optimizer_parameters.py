@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.kinds import EVERY_PROFILE
+from ..engine.profiles import EVERY
 from ..engine.tables import number, table, texts
 
 
@@ -36,7 +36,7 @@ class StaleOptimizerParameters(Rule):
     level = Level.LOGIC
     needs_facts = ("graph",)
     waits_for_warmup = False
-    profiles = EVERY_PROFILE
+    profiles = EVERY
     explains = (
         Level.DYNAMICS, Level.OUTCOME, "parameters-not-in-optimizer", "unreached-parameters", "unused-parameters",
         "step-does-nothing", "learning-rate-too-low", "optimizer-never-steps",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.kinds import EVERY_PROFILE
+from ..engine.profiles import EVERY
 from ..engine.signals import GRAD_NORM, LR, UPDATE_RATIO
 from ..engine.tables import number, table
 
@@ -38,7 +38,7 @@ class StepDoesNothing(Rule):
     needs_facts = ("optimizer",)
     waits_for_warmup = False
     finite = False
-    profiles = EVERY_PROFILE
+    profiles = EVERY
     explains = (Level.DYNAMICS, Level.OUTCOME, "learning-rate-too-low")
 
     min_steps: PositiveInt = 5

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.kinds import EVERY_PROFILE
+from ..engine.profiles import EVERY
 from ..engine.records import Json
 from ..engine.tables import number, shape, table, texts
 
@@ -46,7 +46,7 @@ class UnreachedParameters(Rule):
     level = Level.LOGIC
     needs_facts = ("graph",)
     waits_for_warmup = False
-    profiles = EVERY_PROFILE
+    profiles = EVERY
     explains = (Level.DYNAMICS, Level.OUTCOME, "unused-parameters", "learning-rate-too-low", "step-does-nothing")
 
     min_steps: PositiveInt = 5

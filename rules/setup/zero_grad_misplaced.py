@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.kinds import EVERY_PROFILE
+from ..engine.profiles import EVERY
 from ..engine.tables import number, table, texts
 
 
@@ -36,7 +36,7 @@ class ZeroGradMisplaced(Rule):
     needs_facts = ("loop",)
     waits_for_warmup = False
     finite = False
-    profiles = EVERY_PROFILE
+    profiles = EVERY
     explains = (
         Level.DYNAMICS, Level.OUTCOME, "step-does-nothing", "learning-rate-too-low", "weight-decay-dominates",
         "accumulation-not-averaged",

@@ -190,3 +190,7 @@ def test_facts_of_any_form_are_survived(name, value):
     facts = {**tokens(50, 50, 64), "signs": {"targets": "input", "scored": 3, "samples": 3}, name: value}
 
     assert infer(trace_of({"facts": facts, "loss": [1.0]}))
+
+
+def test_the_profiles_there_are_are_those_that_settings_take():
+    assert set(get_args(Profile)) == EVERY
