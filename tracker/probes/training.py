@@ -71,6 +71,7 @@ class Training(Telling):
             self.governor.look_from(0 if self._until == math.inf else max(0, int(self._until) - STEPS_BEFORE))
         self.readback = Readback(self._write, self._write_row)
         self.followed = Followed(self.unseen)
+        self._compiled = _compiled()
         self.backwards = 0
         """Backward calls so far."""
         self.batches = 0
@@ -571,7 +572,7 @@ class Training(Telling):
                     "steps", f"{count - seen:g} steps of an optimizer were made out of sight, in a compiled function."
                 )
                 return
-        if not self._entries and "torch._dynamo" in sys.modules and torch._dynamo.utils.counters["stats"]:
+        if not self._entries and _compiled() != self._compiled:
             self.unseen("steps", "The script compiles functions, and no step was seen: the whole step is compiled.")
 
     # -- loops without an optimizer --------------------------------------------------------------------------------
@@ -593,6 +594,11 @@ class Training(Telling):
         if entry is not None:
             self._entries.drop(entry)
             self._expected.discard(entry.key)
+
+
+def _compiled() -> int:
+    """Graphs that were compiled in this process so far."""
+    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"]) if "torch._dynamo" in sys.modules else 0
 
 
 def _nothing() -> None:

@@ -92,3 +92,31 @@ def test_a_fault_of_the_loop_is_the_first_headline(fault, rule):
 
 def test_a_usual_loop_has_none_of_these_faults():
     assert OURS.isdisjoint(headlines(""))
+
+
+def test_what_was_compiled_before_the_run_hides_no_optimizer_that_never_steps():
+    torch.compile(torch.relu, backend="eager")(torch.ones(3))
+
+    assert headlines("never")[0] == "optimizer-never-steps"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it compiles an optimizer
+def test_steps_that_were_compiled_before_the_run_are_not_taken_for_none():
+    model = Net()
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    step = torch.compile(optimizer.step, backend="eager")
+
+    def train() -> None:
+        for _ in range(8):
+            for x, y in batches():
+                optimizer.zero_grad()
+                functional.cross_entropy(model(x), y).backward()
+                step()
+
+    train()
+    with tracked() as run:
+        train()
+    torch.compiler.reset()
+
+    assert fault_parts(run) == []
+    assert "optimizer-never-steps" not in str(events(run, "verdict")[-1].data["findings"])
