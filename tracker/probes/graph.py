@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..rules.engine.records import Json
-from . import nodes
+from . import causality, nodes
 from .axes import WATCHED, dropouts, softmaxes
 from .loss import first_function, unscaled
 from .parameters import is_real
@@ -28,6 +28,7 @@ _MAX_NAMES = 50
 _MOST_EVER = 10_000
 """Parameters that were owned at some time, beyond which those that are gone are forgotten."""
 _MAX_LOSSES = 8
+_WATCHED = WATCHED | causality.WATCHED
 _HIDDEN = ("compiledfunction", "differentiablegraph")
 _HIDDEN_REASON = "The model is compiled: what its last operations are, ahead of the loss, is not seen."
 
@@ -62,6 +63,9 @@ class Graph(Probe):
                       sums them then, or None, "batch": samples in the loss, or None, "classes": the dimension in which
                       the loss function looks for the classes, where it is given this as it is, else None}]
         dropouts      shares that dropouts leave out, modules and functions, each share once; on the CPU
+        ahead         where the labels are the tokens the model was given, one position on: [{"how": "attention",
+                      "recurrence" or "convolution", "share": of the attention that goes to later positions, or None,
+                      "layer": name of the weight, or None}], layers in which a position sees its own label
 
     A loss without a graph raises in `backward`: see the event `loss_detached` of `losses.Losses`.
     """
@@ -93,6 +97,7 @@ class Graph(Probe):
         self._broadcasts: dict[str, Json] = {}
         self._softmaxes: dict[str, Json] = {}
         self._dropouts: set[float] = set()
+        self._ahead: dict[str, Json] = {}
         self._standing = Standing()
         self._fact: dict[str, Json] = {}
 
@@ -177,7 +182,7 @@ class Graph(Probe):
         return hash(tuple([p.requires_grad for group in groups for p in group["params"]])) if groups else None
 
     def _walk(self, root: Any) -> None:
-        found = walk(root, kinds=WATCHED)
+        found = walk(root, kinds=_WATCHED)
         if not found.is_whole:
             self._is_off = True
             self.training.unseen("graph", "The graph of the loss has more operations than are walked (20,000).")
@@ -224,6 +229,9 @@ class Graph(Probe):
                 self._softmaxes.setdefault(str(softmax), softmax)
         if len(self._dropouts) < _MAX_NAMES:
             self._dropouts.update(dropouts(watched))
+        for layer in causality.ahead(watched, linear, function, lambda weight: name(weight) or ""):
+            if len(self._ahead) < _MAX_NAMES:
+                self._ahead.setdefault(f"{layer['how']} {layer['layer']}", layer)
         for first, second, kind in consecutive(linear):
             pair = f"{name(first)} {name(second)}"
             if pair not in self._pairs and len(self._pairs) < _MAX_NAMES:
@@ -272,6 +280,7 @@ class Graph(Probe):
         fact["broadcast"] = list(self._broadcasts.values())
         fact["softmaxes"] = list(self._softmaxes.values())
         fact["dropouts"] = list[Json](sorted(self._dropouts))
+        fact["ahead"] = list(self._ahead.values())
         if self._walks or self._has_leaf:
             self._fact = fact
             self.training.fact("graph", fact)

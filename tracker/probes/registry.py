@@ -17,6 +17,7 @@ from .batches_seen import BatchesSeen
 from .clipping import Clipping
 from .data import Data
 from .evaluation import Evaluation
+from .features import Features
 from .gradients import Gradients
 from .graph import Graph
 from .initialisation import Initialisation
@@ -55,6 +56,7 @@ PROBES: tuple[type[Probe], ...] = (
     BatchesSeen,
     Data,
     Inputs,
+    Features,
     Evaluation,
     Initialisation,
     Gradients,

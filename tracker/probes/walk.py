@@ -118,6 +118,12 @@ def weight_of(layer: Any) -> torch.Tensor | None:
     return at.variable if at is not None and kind(at) == "AccumulateGrad" else None
 
 
+def given_to(layer: Any) -> Any:
+    """The node of what a linear layer was given; None where that needs no gradient."""
+    found, at = inputs(layer), _GIVEN_AT.get(kind(layer), 0)
+    return found[at] if len(found) > at else None
+
+
 _WEIGHT_AT = {"Addmm": 2, "Baddbmm": 2}
 """Where a layer's weight stands among its inputs; else it is the second, behind what the layer was given."""
 _GIVEN_AT = {"Addmm": 1, "Baddbmm": 1}
@@ -134,7 +140,7 @@ def consecutive(linear: list[Any]) -> list[tuple[torch.Tensor, torch.Tensor, str
         second = weight_of(node)
         if second is None:
             continue
-        before = _linear_below(inputs(node)[_GIVEN_AT.get(kind(node), 0)])
+        before = _linear_below(given_to(node))
         first = weight_of(before) if before is not None and kind(before) == kind(node) else None
         if first is None and before is not None and kind(node) != "Convolution":
             first = weight_of(before)
