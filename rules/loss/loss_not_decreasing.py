@@ -141,6 +141,9 @@ class LossNotDecreasing(Rule):
         """Raises `NotApplicable` when the run starts, or rests, where there is nothing left to learn."""
         if initial == 0:
             raise NotApplicable("the loss is 0 from the start")
+        if initial < 0:
+            # A difference of energies, a critic's: its size says nothing, and neither does a share of it.
+            raise NotApplicable(f"the loss starts at {initial:.3g}, below 0: there is no scale to judge its fall by")
         accuracy = max([*trace.series(VAL_ACCURACY), *trace.series(TRAIN_ACCURACY)], default=0.0)
         if accuracy > self.max_accuracy:
             raise NotApplicable(f"accuracy is {accuracy:.3g}: the task is learned")

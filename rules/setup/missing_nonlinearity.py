@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import Field
 
 from ..engine import Finding, Json, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.tables import layers_of, shape, table, tables, text
+from ..engine.tables import layers_of, number, shape, table, tables, text
 
 _LINEAR = (
     "Linear",
@@ -19,6 +19,11 @@ _LINEAR = (
     "ConvTranspose2d",
     "ConvTranspose3d",
 )
+
+
+_GATED = ("weight_ih", "in_proj")
+"""Weights that are the first half of a recurrent layer, or of attention: a projection ahead of those is usual, and what
+follows inside of the layer is not linear."""
 
 
 class MissingNonlinearity(Rule):
@@ -34,8 +39,9 @@ class MissingNonlinearity(Rule):
 
     ## When it is wrong
     A narrow layer between two wide ones is a low-rank factorisation, and left out, as is a depthwise convolution ahead
-    of a pointwise one. A single projection ahead of the last layer of a deeper model is common and not reported. Linear
-    models that are meant, as for the study of linear networks, are.
+    of a pointwise one, and a projection ahead of a recurrent layer or of attention. A single projection ahead of the
+    last layer of a deeper model is common and not reported. Linear models that are meant, as for the study of linear
+    networks, are.
 
     ## References
     - NeuraLint (Nikanjam et al. 2022) and UMLAUT (Schoop et al. 2021) report any hidden layer without activation; that
@@ -74,11 +80,13 @@ class MissingNonlinearity(Rule):
         graph = table(trace.facts.get("graph"))
         layers = [name for name, leaf in layers_of(trace).items() if leaf.get("class") in _LINEAR]
         named = {one for pair in tables(graph.get("linear_pairs")) for one in (pair.get("first"), pair.get("second"))}
-        n_layers = max(len(layers), len(named))
+        n_layers = max(len(layers), len(named), int(number(graph.get("linear")) or 0))
         if "linear_pairs" not in graph or n_layers < 2:
             raise NotApplicable(f"{n_layers} linear or convolution layers were seen; 2 are needed")
         first_layer = layers[0] if layers else ""
-        wide = [pair for pair in tables(graph.get("linear_pairs")) if _loses_nothing(pair, first_layer)]
+        lossless = [pair for pair in tables(graph.get("linear_pairs")) if _loses_nothing(pair, first_layer)]
+        # Queries, keys and values of one layer's output stand side by side: they are one connection.
+        wide = list({text(pair.get("first")): pair for pair in reversed(lossless)}.values())[::-1]
         connections = n_layers - 1
         if not wide or len(wide) <= self.share * connections:
             return
@@ -99,7 +107,7 @@ class MissingNonlinearity(Rule):
 def _loses_nothing(pair: Mapping[str, Json], first_layer: str) -> bool:
     """Whether the two layers are as one: what lies between is no narrower than what comes in or goes out."""
     widths = shape(pair.get("widths"))
-    if len(widths) != 3:
+    if len(widths) != 3 or text(pair.get("second")).split(".")[-1].startswith(_GATED):
         return False
     given, between, out = widths
     if (

@@ -245,6 +245,7 @@ def test_layers_without_an_activation_between_them(make, pairs):
     fact, _ = train(lambda: functional.cross_entropy(model(X), Y), sgd(model))
 
     assert [(p["first"], p["second"], p["kind"], p["widths"]) for p in fact["linear_pairs"]] == pairs
+    assert fact["linear"] == sum(1 for layer in model.modules() if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d)))
 
 
 def test_attention_is_no_pair_of_linear_layers():

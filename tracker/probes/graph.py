@@ -54,6 +54,7 @@ class Graph(Probe):
                       parameter; `part`: it reaches some parameters, and others, trainable and owned, no loss does
         tails         for each kind of loss: {"loss": function, "ops": operations from the loss function to the last
                       layer, views left out, "layer": name of that layer's weight or None}
+        linear        number of linear layers and convolutions, by their weights
         linear_pairs  [{"first": name, "second": name, "kind": "linear", "convolution" or "mixed", "widths":
                       [in, between, out]}]: two layers with no activation between them
         broadcast     [{"function", "outputs": shape, "targets": shape or None, "result": shape}]: what was repeated
@@ -93,6 +94,7 @@ class Graph(Probe):
         self._has_leaf = False
         self._reaches_none = False
         self._losses: dict[str, Json] = {}
+        self._linear: set[str] = set()
         self._pairs: dict[str, Json] = {}
         self._broadcasts: dict[str, Json] = {}
         self._softmaxes: dict[str, Json] = {}
@@ -232,6 +234,9 @@ class Graph(Probe):
         for layer in causality.ahead(watched, linear, function, lambda weight: name(weight) or ""):
             if len(self._ahead) < _MAX_NAMES:
                 self._ahead.setdefault(f"{layer['how']} {layer['layer']}", layer)
+        weights = [weight for node in linear if (weight := weight_of(node)) is not None]
+        if len(self._linear) < _MOST_EVER:
+            self._linear.update(name(weight) or "" for weight in weights)
         for first, second, kind in consecutive(linear):
             pair = f"{name(first)} {name(second)}"
             if pair not in self._pairs and len(self._pairs) < _MAX_NAMES:
@@ -276,6 +281,7 @@ class Graph(Probe):
         fact["unstepped"] = self._unstepped()
         fact["cut"] = self._cut(reached.keys() & held, bool(unreached))
         fact["tails"] = list(self._losses.values())
+        fact["linear"] = len(self._linear)
         fact["linear_pairs"] = list(self._pairs.values())
         fact["broadcast"] = list(self._broadcasts.values())
         fact["softmaxes"] = list(self._softmaxes.values())

@@ -88,7 +88,7 @@ def test_settings_are_what_the_table_says_and_are_frozen():
             {"suppress": [{"rule": "loss", "reason": "a"}, {"rule": "loss", "resaon": "a", "reason": "b"}]},
             "Unknown key 'resaon' in [tool.tracker.suppress]. Did you mean 'reason'?",
         ),
-        ({"zzz": 1}, "Unknown key 'zzz' in [tool.tracker]. It knows capture, experiment, observe, "),
+        ({"zzz": 1}, "Unknown key 'zzz' in [tool.tracker]. It knows capture, experiment, near_leakage, "),
         (
             {"rule": {"update-ratio": {"max_rato": 1}}},
             "Unknown key 'max_rato' in [tool.tracker.rule.update-ratio]. Did you mean 'max_ratio'? Run 'tracker rules'",

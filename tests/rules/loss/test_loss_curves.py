@@ -151,3 +151,10 @@ def test_losses_of_several_kinds_are_no_one_curve():
     losses = [2.3 * 0.95**i for i in range(60)] + [0.1 * 1.1**i for i in range(60)]
     with pytest.raises(NotApplicable, match="several kinds"):
         judge(LossDiverging(), loss=losses, facts={"loss": kinds})
+
+
+def test_a_loss_that_begins_below_zero_has_no_scale():
+    losses = noisy([-0.4 + 0.0002 * i for i in range(450)], 0.02, 0)
+
+    with pytest.raises(NotApplicable, match="no scale"):
+        judge(LossNotDecreasing(), **over(losses))

@@ -47,6 +47,30 @@ def test_a_stack_without_activations_is_told_from_a_projection(n_layers, pairs, 
     assert bool(judge(MissingNonlinearity(), facts=facts)) is is_found
 
 
+@pytest.mark.parametrize(
+    ("second", "fires"), [("head.weight", True), ("rnn.weight_ih_l0", False), ("attention.in_proj_weight", False)]
+)
+def test_a_projection_ahead_of_a_recurrent_layer_or_attention_is_usual(second, fires):
+    one = {"first": "embed.weight", "second": second, "kind": "linear", "widths": [8, 16, 16]}
+    facts = layers(embed="Linear", head="Linear") | {"graph": {"linear_pairs": [one]}}
+
+    assert bool(judge(MissingNonlinearity(), facts=facts)) is fires
+
+
+def test_queries_keys_and_values_of_one_layer_are_one_connection():
+    pairs = [pair("embed", name, [8, 16, 16]) for name in ("query", "key", "value")]
+    facts = layers(embed="Linear", query="Linear", key="Linear", value="Linear", head="Linear")
+
+    assert judge(MissingNonlinearity(), facts=facts | {"graph": {"linear_pairs": pairs}}) == []
+
+
+@pytest.mark.parametrize(("n", "fires"), [(2, True), (6, False)])
+def test_layers_that_only_the_graph_knows_count(n, fires):
+    graph = {"linear_pairs": [pair("a", "b", [8, 16, 16])], "linear": n}
+
+    assert bool(judge(MissingNonlinearity(), facts=layers(b="Linear") | {"graph": graph})) is fires
+
+
 def test_a_single_layer_has_no_connection_to_judge():
     with pytest.raises(NotApplicable):
         judge(MissingNonlinearity(), facts=layers(a="Linear") | {"graph": {"linear_pairs": []}})
