@@ -195,6 +195,8 @@ class Session:
 
     def _close(self, status: str, reason: str) -> None:
         if self._training is not None:
+            if status != "FINISHED":
+                self._training.note_interruption()
             steps = self._training.finish()
             if steps > self.clock.first_step:
                 self.close_epoch()

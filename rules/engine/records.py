@@ -71,5 +71,10 @@ OUTCOME = "outcome"
 VERDICT = "verdict"
 """Event: the verdict of the whole run. data: `Verdict.as_json()`."""
 
+STALLED = "stalled"
+"""Event: the training stood still, behind `step`. data: `since` (text), `seconds`, `step_seconds` (median, or null),
+`longest` (seconds, the longest silence before), `went_on` (false: it ended, or has not gone on yet), `where`
+("loader", or "")."""
+
 END = "end"
 """Event: the run ended. data: `status` (FINISHED, FAILED, KILLED), `reason`."""

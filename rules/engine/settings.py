@@ -127,6 +127,8 @@ class Settings(_Table):
     """Task profile; inferred without it."""
     observe: Literal["light", "standard", "full"] = "standard"
     """How much is measured, by cost."""
+    near_leakage: bool = False
+    """Also look for held-out samples that are nearly, not exactly, samples of the training (rule `near-leakage`)."""
     wait_seconds: NonNegativeFloat = 30
     """Longest wait, in seconds, for the store at the end of a run."""
     capture: CaptureTable = CaptureTable()

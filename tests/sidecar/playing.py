@@ -105,6 +105,8 @@ def act(rundir: RunDir, plan: dict[str, Any]) -> None:
             journal.event("adopt", epoch, {"mlflow_run_id": plan["adopt"]})
         time.sleep(plan.get("pause", 0.0))
     end = plan.get("end", "FINISHED")
+    if end == "hang":
+        time.sleep(600)
     if end == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if end == "term":

@@ -13,6 +13,7 @@ from ..rules.engine.records import JUDGE, Event, Record
 from ..rules.engine.replay import replay, with_judgements
 from ..rules.engine.settings import Settings
 from ..sidecar.ending import last_metrics, last_tags
+from ..stalls import STORED, with_stored
 from .output import print_json, progress, say
 from .rules import load_settings
 from .verdicts import exit_code, machine_form, show_verdict
@@ -100,6 +101,9 @@ def _check_run(run_id: str, settings: Settings, is_chosen: bool, uri: str | None
         history = from_metrics(records)
         _tell_columns(run.name, history)
         records = list(history.records)
+    else:
+        is_judged = any(isinstance(record, Event) and record.name == JUDGE for record in records)
+        records = with_stored(records, run.stored(STORED), is_judged)
     if run.is_alive:
         progress(f"{run.name} is still training; judged is what it has said so far.")
     verdict = judge_records(records, settings)

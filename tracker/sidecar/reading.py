@@ -19,6 +19,7 @@ from ..journal import JournalReader
 from ..readings import Readings
 from ..rules.engine.records import END, EPOCH, OUTCOME, VERDICT, Event, Fact, Json, Record
 from ..rundir import RunDir
+from ..stalls import STORED, with_stored
 from ..stores.series import Row, part_name, write_part
 from .feed import Emission, Feed, File
 from .ranks import Ranks
@@ -224,7 +225,8 @@ def replayed_verdict(rundir: RunDir, spec: Mapping[str, Any]) -> dict[str, Json]
     from ..rules.engine.replay import replay
     from ..rules.engine.settings import Settings
 
-    records = (record for _, record in JournalReader(rundir.journal).read())
+    written = (record for _, record in JournalReader(rundir.journal).read())
+    records = with_stored(written, rundir.read_json(STORED), is_judged=True)
     folder = spec.get("settings_folder")
     trace, engine = replay(records, Settings.load(spec.get("settings") or {}, Path(folder) if folder else None))
     return engine.verdict(trace).as_json()

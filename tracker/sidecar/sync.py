@@ -17,7 +17,7 @@ from typing import Any
 from ..distributed import TAKEN, left_behind, lived_until, promote, run_of
 from ..launcher import LOG, sidecar_command, sidecar_environment, start_sidecar
 from ..rundir import ALIVE, STATE, RunDir
-from .upload import REDIRECT
+from .connecting import REDIRECT
 
 STARTING = 60.0
 """Seconds for which a young run is left alone by others: its own sidecar is about to begin."""

@@ -184,6 +184,13 @@ def test_the_digest_follows_what_can_change_a_verdict_and_nothing_else():
     assert Settings.load({"profile": "gan"}).digest() != plain
 
 
+def test_near_leakage_is_looked_for_on_request_only():
+    about = Settings.load({}).json_schema()["properties"]["near_leakage"]
+
+    assert Settings.load({}).near_leakage is about["default"] is False
+    assert "rule `near-leakage`" in about["description"]
+
+
 def test_the_schema_knows_every_key_and_every_knob():
     schema = json.loads(json.dumps(Settings.load({}).json_schema()))
 
