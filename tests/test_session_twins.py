@@ -20,7 +20,7 @@ STEPS = {
     "losses_of_many_terms": 12, "losses_that_are_cut_off": 4,
     "evaluated": 15, "augmented_in_workers": 8,
     "optimizers_that_come_and_go": 12, "weights_changed_by_hand": 12, "fused_steps_that_are_skipped": 9,
-    "best_state_put_back": 8,
+    "best_state_put_back": 8, "right_answers_counted": 15,
 }  # fmt: skip
 """The steps that are counted. Within a compiled function (`compiled`) nothing is."""
 

@@ -633,6 +633,38 @@ def best_state_put_back() -> Any:
     return model, losses, part
 
 
+@training
+def right_answers_counted() -> Any:
+    """Counts right answers in numbers, tensors, lists and objects, and returns what it makes of them."""
+    model, found = net(), []
+    x, y = torch.randn(60, 6), torch.randint(0, 3, (60,))
+    train, held_out = (DataLoader(TensorDataset(x[a:b], y[a:b]), 8, shuffle=True) for a, b in ((0, 40), (40, 60)))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+
+    def evaluate() -> tuple[Any, ...]:
+        correct, total, right, accs, counts = 0, 0, torch.zeros(()), [], {"hits": 0}
+        for inputs, targets in held_out:
+            hits = model(inputs).argmax(1) == targets
+            correct += int(hits.sum())
+            counts["hits"] += int(hits.sum())
+            total += len(targets)
+            right += hits.float().sum()
+            accs.append(hits.float().mean().item())
+        return correct / total, right, accs, counts
+
+    for _ in range(3):
+        train_correct = 0
+        for inputs, targets in train:
+            optimizer.zero_grad()
+            outputs = model(inputs)
+            nn.functional.cross_entropy(outputs, targets).backward()
+            optimizer.step()
+            train_correct += int((outputs.argmax(1) == targets).sum())
+        with torch.no_grad():
+            found.append((train_correct, *evaluate()))
+    return model, found
+
+
 def digest(value: Any) -> str:
     """Digest of everything in a value, bit by bit."""
     hasher = hashlib.sha256()

@@ -12,6 +12,7 @@ from ..engine import Finding, Level, NotApplicable, Phase, Rule, Series, Severit
 from ..engine.layers import in_order
 from ..engine.progress import settled_progress
 from ..engine.signals import OUTPUT_RMS, OUTPUT_VARIANCE
+from ..engine.tables import table
 
 
 class CollapsedRepresentation(Rule):
@@ -26,6 +27,11 @@ class CollapsedRepresentation(Rule):
     - Look at what is in front of the named layer: dead or saturated units, a weight scale far too small, a mask.
     - Add normalisation or residual connections; use ReLU or GELU instead of sigmoid in deep networks.
     - Lower the learning rate if it told samples apart at the start.
+    - Between two views: detach() one side, behind a predictor, or add unlike pairs or a term for the spread.
+
+    Judged, too, is a loss that does nothing but bring two trained outputs together, such as the similarity of two views
+    of one sample without a stop-gradient, or of like pairs without unlike ones: the same output for every input is its
+    optimum, and it is found soon.
 
     ## When it is wrong
     Deep networks with torch's initialisation begin this way and recover: nothing is said before the end, or step 500.
@@ -34,6 +40,8 @@ class CollapsedRepresentation(Rule):
 
     ## References
     - Schoenholz et al. 2017, Deep Information Propagation: in the ordered phase all inputs map to one point.
+    - Chen & He 2021, SimSiam, figure 2: without the stop-gradient the loss is at its minimum of -1 at once, and the
+      outputs are constant. Hadsell et al. 2006: unlike pairs are there against the collapse.
     - The bar of 1e-5 is ours: trained layers of healthy networks show 1e-2 and more, collapsed ones 1e-8 and less.
     """
 
@@ -69,6 +77,22 @@ class CollapsedRepresentation(Rule):
     }
 
     def check(self, trace: Trace) -> Iterator[Finding]:
+        agreement = table(trace.facts.get("graph")).get("agreement")
+        if agreement in ("distance", "similarity"):
+            progress = settled_progress(trace)
+            if progress.fall > 2 * progress.error:
+                yield Finding(
+                    message=f"the loss is nothing but the {agreement} of two outputs, and both have a gradient: the "
+                    f"same output for every input is its optimum; it went from {progress.initial:.4g} to "
+                    f"{progress.now:.4g}; one side without a gradient, or what drives outputs apart, is expected",
+                    advice=(
+                        "Put detach() on one of the two sides, behind a predictor, as SimSiam does.",
+                        "Or add unlike pairs with a margin, or a softmax over the batch.",
+                        "Look at the standard deviation of the outputs over a batch.",
+                    ),
+                    evidence={"initial": progress.initial, "loss": progress.now},
+                )
+                return
         variances, sizes = trace.by_subject(OUTPUT_VARIANCE, self.window), trace.by_subject(OUTPUT_RMS, self.window)
         shares: dict[str, float] = {}
         for name in (name for name in sizes if name in variances):

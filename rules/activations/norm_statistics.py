@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import median
 
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.labels import as_shares
 from ..engine.layers import in_order
 from ..engine.profiles import EVERY
-from ..engine.signals import NORM_VAR_HIGH, NORM_VAR_LOW
+from ..engine.progress import is_over
+from ..engine.signals import (
+    BATCH_SIZE,
+    EPOCH_LOSS,
+    NORM_VAR_HIGH,
+    NORM_VAR_LOW,
+    TRAIN_ACCURACY,
+    VAL_ACCURACY,
+    VAL_LOSS,
+)
+from ..engine.tables import layers_of, number, table
 
 
 class NormStatistics(Rule):
-    """Running statistics of normalisation layers do not move though the layers train, or have run out of all scale.
+    """Running statistics of normalisation layers do not move though the layers train, follow the latest batch alone, or
+    have run out of all scale.
 
     ## Why it matters
     In training the batch's own statistics are used, in evaluation the running ones: where they are not those of the
     data, the model that is evaluated is another than the one that was trained.
 
     ## What to try
-    - Set the momentum back to 0.1: at 0 nothing is ever taken up.
+    - Set the momentum back to 0.1: at 0 nothing is ever taken up. It is the share of the new batch: the 0.9 or 0.99 of
+      other libraries is 0.1 or 0.01 here.
     - Call `model.train()` ahead of training, so that the statistics are updated.
     - Scale the inputs; look for dead units in front of a layer whose variance is 0.
 
@@ -31,6 +45,7 @@ class NormStatistics(Rule):
     ## References
     - Ioffe & Szegedy 2015, Batch Normalization, section 3.1; torch.nn.BatchNorm2d adds 1e-5 to the
       variance. The upper bar of 1e8 is ours.
+    - torch.nn.BatchNorm2d: "This momentum argument is different from one used in optimizer classes".
     """
 
     phases = (Phase.EPOCH, Phase.RUN)
@@ -43,6 +58,18 @@ class NormStatistics(Rule):
 
     min_samples: PositiveInt = 6
     """Samples needed of a layer."""
+
+    max_momentum: float = Field(0.9, gt=0, lt=1)
+    """Share of the newest batch from which on the statistics are those of it alone; 1 is given on purpose."""
+
+    max_samples: PositiveInt = 128
+    """Samples in a batch up to which its own statistics are no measure of the data."""
+
+    max_untouched: float = Field(0.3, gt=0, lt=1)
+    """Share of the values they were made with that running statistics may still have at the end of a run."""
+
+    min_gap: float = Field(0.03, gt=0, lt=1)
+    """How far held-out accuracy must be below that of the training, at its worst after the first half."""
 
     max_variance: float = Field(1e8, gt=1)
     """Running variance above which a layer has run out of scale."""
@@ -85,6 +112,8 @@ class NormStatistics(Rule):
                 ),
                 evidence={"n_still": len(still), "n_layers": len(names)},
             )
+        elif (found := self._momentum(trace, names)) is not None:
+            yield found
         for name in names:
             if name not in still and highs[name][-1] > self.max_variance:
                 yield Finding(
@@ -94,6 +123,44 @@ class NormStatistics(Rule):
                     advice=("Scale the inputs to standard deviation 1.", "Lower the learning rate."),
                     evidence={"variance": highs[name][-1], "n_layers": len(names)},
                 )
+
+    def _momentum(self, trace: Trace, names: list[str]) -> Finding | None:
+        """A finding where a momentum takes up next to all of each batch, or next to nothing in the whole run."""
+        layers, passes = layers_of(trace), trace.step + 1
+        for name in names:
+            momentum = number(table(layers.get(name)).get("momentum"))
+            if momentum is None or not 0 < momentum < 1 or not _is_training(trace, name):
+                continue
+            untouched, sizes = (1 - momentum) ** passes, trace.series(BATCH_SIZE, "train")
+            is_last = momentum >= self.max_momentum and len(sizes) > 0 and median(sizes) <= self.max_samples
+            is_first = is_over(trace) and passes >= self.min_samples and untouched > self.max_untouched
+            if not (is_last or is_first) or not self._does_harm(trace):
+                continue
+            what = (
+                f"{name} takes {momentum:.0%} of its running statistics from the latest batch of "
+                f"{median(sizes):.0f} samples"
+                if is_last
+                else f"{untouched:.0%} of the running statistics of {name} are still those it was made with, after "
+                f"{passes} steps"
+            )
+            return Finding(
+                subject=name,
+                message=f"{what} (momentum={momentum:g}); 0.1 is usual: it is the share of the new batch",
+                advice=("Set momentum=0.1; the 0.99 of other libraries is 0.01 in torch.",),
+                evidence={"momentum": momentum, "untouched": untouched},
+            )
+        return None
+
+    def _does_harm(self, trace: Trace) -> bool:
+        """Whether held-out data does worse than the training, or nothing is known of it."""
+        held_out, training = as_shares(trace.series(VAL_ACCURACY)), as_shares(trace.series(TRAIN_ACCURACY))
+        if held_out and training:
+            late = held_out[len(held_out) // 2 :]
+            return median(training[-3:]) - min(late) > self.min_gap
+        losses, epochs = trace.series(VAL_LOSS).values, trace.series(EPOCH_LOSS).values
+        if losses and epochs:
+            return max(losses[len(losses) // 2 :]) > 1.5 * epochs[-1]
+        return True
 
 
 def _is_training(trace: Trace, name: str) -> bool:

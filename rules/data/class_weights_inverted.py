@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.labels import class_counts, loss_of
-from ..engine.tables import number, table, text
+from ..engine.tables import number, table, targets_of, text
 
 
 class ClassWeightsInverted(Rule):
@@ -51,8 +51,8 @@ class ClassWeightsInverted(Rule):
     faulty = {"class_count": {"0": [900.0], "1": [100.0]}, "facts": {"class_weights": {"0": 5.0, "1": 0.55}}}
 
     def check(self, trace: Trace) -> Iterator[Finding]:
-        counts = class_counts(trace)
         weights = weights_of(trace)
+        counts = _answers(trace) if _is_of_answers(trace) else class_counts(trace)
         both = [name for name in counts if name in weights and weights[name] > 0 and counts[name] > 0]
         if len(both) < 2 or sum(counts.values()) < self.min_labels:
             raise NotApplicable("weights and counts of two classes or more are needed")
@@ -93,6 +93,18 @@ def weights_of(trace: Trace) -> dict[str, float]:
     """Weight of each class; a `pos_weight` is that of the answer yes, beside 1 for no."""
     given = table(trace.facts.get("class_weights"))
     weights = {name: weight for name, value in given.items() if (weight := number(value)) is not None}
-    if text(loss_of(trace).get("function")).startswith("binary") and len(weights) == 1:
-        return {"0": 1.0, "1": next(iter(weights.values()))}
-    return weights
+    return {"0": 1.0, "1": next(iter(weights.values()))} if _is_of_answers(trace) else weights
+
+
+def _is_of_answers(trace: Trace) -> bool:
+    """Whether there is one weight for all answers yes: of one question, of many, or of every pixel of a mask."""
+    return text(loss_of(trace).get("function")).startswith("binary") and len(table(trace.facts["class_weights"])) == 1
+
+
+def _answers(trace: Trace) -> dict[str, float]:
+    """How often the loss was given no and yes, over all its elements; the counted labels where that is not known."""
+    about = targets_of(trace, text(loss_of(trace).get("function")))
+    values, given = about.get("values"), about.get("counts")
+    if values != [0.0, 1.0] or not isinstance(given, list) or len(given) != 2:
+        return class_counts(trace)
+    return {name: n for name, one in zip("01", given, strict=True) if (n := number(one)) is not None}

@@ -36,6 +36,7 @@ class ConstantInput(Rule):
     severity = Severity.ERROR
     level = Level.SETTING
     waits_for_warmup = False
+    profiles = Rule.profiles | {"autoencoder", "contrastive", "diffusion"}
     explains = (Level.DYNAMICS, Level.OUTCOME, "learning-rate-too-high", "unlearnable-labels", Severity.FATAL)
 
     min_batches: PositiveInt = 5

@@ -38,6 +38,7 @@ class EvaluationOnTrainingData(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     waits_for_warmup = False
+    profiles = Rule.profiles | {"autoencoder"}
     explains = (Level.OUTCOME,)
 
     min_share: float = Field(0.95, gt=0, le=1)

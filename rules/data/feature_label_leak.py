@@ -9,6 +9,9 @@ from pydantic import Field, PositiveInt
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.tables import number, table, text
 
+_PERFECT = 1e6
+"""Distance between classes, in standard deviations within them, that only a copy of the label has."""
+
 
 class FeatureLabelLeak(Rule):
     """One column of the inputs says what the label is, and the others hardly do.
@@ -23,7 +26,8 @@ class FeatureLabelLeak(Rule):
 
     ## When it is wrong
     A law may hold between one measurement and the label: then there is little to learn. Lagged values of a slow series
-    resemble their next value, all of them, and are passed over for that.
+    resemble their next value, all of them, and are passed over for that, as are features that a network has learned:
+    many of them set the classes apart.
 
     ## References
     - deepchecks, Feature-Label Correlation: a predictive power score above 0.8; here nothing is fitted, so higher.
@@ -36,7 +40,7 @@ class FeatureLabelLeak(Rule):
     needs_facts = ("features",)
     waits_for_warmup = False
     finite = False
-    explains = (Level.OUTCOME, "suspiciously-good")
+    explains = (Level.OUTCOME, "suspiciously-good", "train-eval-preprocessing-mismatch")
 
     min_correlation: float = Field(0.995, gt=0, lt=1)
     """Absolute correlation with a quantity from which on the column is the quantity."""
@@ -49,7 +53,7 @@ class FeatureLabelLeak(Rule):
     measures rarely has more than 5."""
 
     max_telling: float = Field(0.34, gt=0, lt=1)
-    """Share of the columns that may tell as much: more are a pattern to be recognised."""
+    """Share of the columns that may be copies: more are a pattern to be recognised."""
 
     min_samples: PositiveInt = 64
     """Rows that must have been compared."""
@@ -84,9 +88,10 @@ class FeatureLabelLeak(Rule):
             told = f"it follows the target with a correlation of {score:.4g}; the next best has {others:.2g}"
         else:
             telling = number(features.get("telling")) or 0.0
-            if score < self.min_distance or telling > max(1.0, self.max_telling * columns):
+            stands_out = score > _PERFECT or telling < 2
+            if score < self.min_distance or not stands_out or telling > max(1.0, self.max_telling * columns):
                 return
-            far = f"by {score:.3g} standard deviations" if score < 1e6 else "without any overlap"
+            far = f"by {score:.3g} standard deviations" if score < _PERFECT else "without any overlap"
             rest = f"the next best column has {others:.3g}" if telling < 2 else f"so do {telling:.0f} columns in all"
             told = f"it sets classes apart {far}; {rest}"
         yield Finding(

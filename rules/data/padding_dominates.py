@@ -1,33 +1,42 @@
-"""Labels that are mostly padding."""
+"""Labels, or the sequences behind a final state, that are mostly padding."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from statistics import median
 
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.labels import recalls, shares
+from ..engine.labels import as_shares, is_classification, recalls, shares
 from ..engine.progress import is_over
-from ..engine.signals import LABEL_PADDING
+from ..engine.signals import LABEL_PADDING, TARGET_ERROR, TARGET_SPREAD, TRAIN_ACCURACY, VAL_ACCURACY
+from ..engine.tables import number, tables, text
 
 
 class PaddingDominates(Rule):
-    """Most labels are the filler that sequences end with, the loss counts it, and real labels are not learned.
+    """Sequences are mostly the filler they end with, and the model is trained on that: what is real is not learned.
+
+    Either most labels are filler, and the loss counts them. Or a recurrent layer runs on over the filler behind the end
+    of its sequences, and nothing but the state it ends with is used.
 
     ## Why it matters
     Filler is the easiest label there is: it makes the loss small and the accuracy high from the first steps on, and
-    takes its share of every gradient.
+    takes its share of every gradient. A state that has run over dozens of equal positions has forgotten what came
+    before, and gradients do not find their way back through them.
 
     ## What to try
     - Pass `ignore_index=PAD` to the loss, or fill labels up with -100.
     - Leave filled positions out of the accuracy as well.
-    - Put sequences of similar length into one batch.
+    - Put sequences of similar length into one batch, filled up to the longest of them.
+    - Give recurrent layers `pack_padded_sequence(x, lengths, enforce_sorted=False)`, or take the state at
+      `lengths - 1`, not at `-1`.
 
     ## When it is wrong
     Where the end of a sequence is to be learned, some filler belongs to the labels. Nothing is reported when the other
-    labels are recognised well; where three labels of four are filler, nearly all of them have to be.
+    labels are recognised well; where three labels of four are filler, nearly all of them have to be. Nor is a final
+    state where the task is learned.
 
     ## References
     - SageMaker Debugger, NLPSequenceRatio: share of token 0 above 50 %.
@@ -37,10 +46,12 @@ class PaddingDominates(Rule):
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
     level = Level.SETTING
-    needs = (LABEL_PADDING,)
     waits_for_warmup = False
-    profiles = frozenset({"supervised", "language-model", "fine-tune", "unknown"})
-    explains = (Level.OUTCOME, "class-imbalance-unweighted")
+    profiles = frozenset({"supervised", "regression", "language-model", "fine-tune", "unknown"})
+    explains = (
+        Level.OUTCOME, "class-imbalance-unweighted", "unlearnable-labels", "vanishing-gradient",
+        "collapsed-representation", "zero-gradient-layer",
+    )  # fmt: skip
 
     min_share: float = Field(0.5, gt=0, lt=1)
     """Share of the labels that is filler."""
@@ -54,6 +65,12 @@ class PaddingDominates(Rule):
 
     max_recall: float = Field(0.6, gt=0, lt=1)
     """Mean recall of the other labels above which they are learned all the same."""
+
+    max_gain: float = Field(0.5, gt=0, lt=1)
+    """Share of a constant answer's errors that a model avoids which has learned the task, final state or not."""
+
+    max_explained: float = Field(0.2, gt=0, lt=1)
+    """Share of the variance of its targets that a regression explains which has learned something."""
 
     min_batches: PositiveInt = 5
     """Batches that must have been looked at."""
@@ -72,7 +89,61 @@ class PaddingDominates(Rule):
     }
 
     def check(self, trace: Trace) -> Iterator[Finding]:
+        if tables(trace.facts.get("final_states")):
+            found = list(self._final_states(trace))
+            yield from found
+            if found or not trace.series(LABEL_PADDING, "train"):
+                return
+        yield from self._labels(trace)
+
+    def _final_states(self, trace: Trace) -> Iterator[Finding]:
+        if trace.epoch + 1 < self.min_epochs and not is_over(trace):
+            raise NotApplicable(f"judged after {self.min_epochs} epochs, or at the end")
+        for layer in tables(trace.facts.get("final_states")):
+            share, name = number(layer.get("padding")) or 0.0, text(layer.get("layer"))
+            if share < self.min_share:
+                continue
+            learned = self._what_is_learned(trace)
+            if learned is None:
+                raise NotApplicable("whether the task is learned is not known")
+            if not learned:
+                continue
+            yield Finding(
+                subject=name,
+                message=f"{share:.0%} of the positions given to {name} are filler behind the end of the sequences, and "
+                f"only its {text(layer.get('used'))} is used; that of the last real position is expected. {learned}",
+                advice=(
+                    "Give it pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False).",
+                    "Or take output[torch.arange(n), lengths - 1] in place of output[:, -1].",
+                    "Fill a batch up to its longest sequence only.",
+                ),
+                evidence={"padding": share},
+            )
+
+    def _what_is_learned(self, trace: Trace) -> str | None:
+        """How little is learned, in words; empty where the task is learned, and None where that is not known."""
+        error, spread = trace.series(TARGET_ERROR, "train"), trace.series(TARGET_SPREAD, "train")
+        ratios = [a / b for a, b in zip(error, spread, strict=False) if b > 0 and math.isfinite(a / b)]
+        prior = shares(trace)
+        if is_classification(trace) and prior:
+            base = max(prior.values())
+            accuracy = as_shares(trace.series(VAL_ACCURACY) or trace.series(TRAIN_ACCURACY))[-self.min_epochs :]
+            if not accuracy or not all(map(math.isfinite, accuracy)):
+                return None
+            if median(accuracy) > base + self.max_gain * (1 - base):
+                return ""
+            return f"The accuracy is {median(accuracy):.3g}, where the most frequent class alone gives {base:.3g}"
+        if not ratios:
+            return None
+        last = median(ratios[-self.min_epochs :])
+        if last * last < 1 - self.max_explained:
+            return ""
+        return f"The error is {last:.3g} of the standard deviation of the targets"
+
+    def _labels(self, trace: Trace) -> Iterator[Finding]:
         padding = trace.series(LABEL_PADDING, "train")
+        if not padding:
+            raise NotApplicable(f"{LABEL_PADDING.name!r} was not observed, nor a final state of a recurrent layer")
         if len(padding) < self.min_batches:
             raise NotApplicable(f"{len(padding)} batches were looked at; {self.min_batches} are needed")
         share = median(padding.values)

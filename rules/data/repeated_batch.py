@@ -37,7 +37,8 @@ class RepeatedBatch(Rule):
     severity = Severity.ERROR
     level = Level.LOGIC
     waits_for_warmup = False
-    explains = (Level.DYNAMICS, Level.OUTCOME)
+    profiles = Rule.profiles | {"autoencoder", "contrastive", "diffusion"}
+    explains = (Level.DYNAMICS, Level.OUTCOME, "train-eval-preprocessing-mismatch")
 
     min_batches: PositiveInt = 10
     """Batches that must have been looked at."""

@@ -40,6 +40,7 @@ class SplitLeakage(Rule):
     level = Level.SETTING
     needs_facts = ("overlap",)
     waits_for_warmup = False
+    profiles = Rule.profiles | {"autoencoder"}
     explains = (Level.OUTCOME,)
 
     min_share: float = Field(0.05, gt=0, lt=1)

@@ -47,6 +47,7 @@ class UnnormalisedInput(Rule):
     level = Level.SETTING
     needs = (INPUT_MEAN, INPUT_STD)
     waits_for_warmup = False
+    profiles = Rule.profiles | {"autoencoder", "contrastive"}
     explains = (
         Level.DYNAMICS, Level.OUTCOME, "initial-loss", "initialisation-scale", "learning-rate-too-high",
         "learning-rate-too-low", "target-scale", Severity.FATAL,

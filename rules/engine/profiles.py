@@ -96,7 +96,12 @@ def _infer(trace: Trace) -> Profile:
 def _by_actions(trace: Trace, signs: Mapping[str, Json], losses: list[Mapping[str, Json]]) -> Profile | None:
     """Reinforcement learning: the model is trained on what it did itself."""
     terms = [*losses, *tables(trace.facts.get("loss_terms"))]
-    is_by_hand = any(text(one.get("function")) in ("unknown", "sum") for one in terms)
+    is_by_hand = any(text(one.get("function")) in ("unknown", "sum", "code_penalty") for one in terms)
+    # Bernoulli(logits=...) scores its samples by a function of torch; only advantages make it negative.
+    is_by_hand = is_by_hand or (
+        any(text(one.get("function")) in _BINARY and one.get("scaled") is True for one in losses)
+        and any(loss < 0 for loss in trace.series(LOSS))
+    )
     if is_by_hand and (number(signs.get("scored")) or 0) > 0 and (number(signs.get("samples")) or 0) > 0:
         return Profile("rl", "the loss is made of log-probabilities of what was drawn from a distribution")
     if signs.get("credit") is True:

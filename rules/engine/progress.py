@@ -27,6 +27,9 @@ SETTLED = 500
 Deep networks with torch's own initialisation rest for some tens to hundreds of steps before they begin to learn.
 """
 
+LEAST_COMPARED = 10
+"""Losses from which on their first level is compared with their last."""
+
 _SOFTMAX = ("cross_entropy", "nll_loss", "crossentropyloss", "nllloss")
 _SIGMOID = ("binary_cross_entropy", "bceloss", "bcewithlogitsloss")
 
@@ -86,6 +89,28 @@ class Progress:
         if self.fall < -2 * self.error:
             return False
         return (self.share > ratio and self.fall > 2 * self.error) or self.later_fall > ratio
+
+
+def lost_share(losses: Series, share: float = 0.1) -> float | None:
+    """How much of its first level a loss has lost, 0 to 1; negative when it rose. None where that cannot be said.
+
+    The levels are medians over the first and last `share` of the losses, at least five of each. Unlike a `Progress`,
+    this knows the losses alone: rules that blame a setting ask whether the training came on, not what it could reach.
+    """
+    if len(losses) < LEAST_COMPARED or not losses.is_finite:
+        return None
+    n = min(len(losses) // 2, max(5, int(share * len(losses))))
+    first, last = median(losses.values[:n]), median(losses.values[-n:])
+    return (first - last) / first if first > 0 else None
+
+
+def stands(trace: Trace, least: float = 0.1) -> bool:
+    """Whether the training loss lost less than `least` of its first level, or rose, or is no longer finite."""
+    losses = trace.series(LOSS)
+    if len(losses) and not losses.is_finite:
+        return True
+    lost = lost_share(losses)
+    return lost is not None and lost < least
 
 
 def settled_progress(trace: Trace, settled: int = SETTLED) -> Progress:

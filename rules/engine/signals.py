@@ -96,6 +96,13 @@ LABEL_PADDING = Signal(
     "labels/padding", "share of the labels that sequences are filled up with and the loss counts, 0 to 1", "split"
 )
 SCORE = Signal("score", "a number in a variable that is called an accuracy, when an evaluation is over", "variable")
+SCORE_GAIN = Signal(
+    "score/sample",
+    "what a variable that counts right answers, or is called an accuracy, gained in a pass over data, divided by the "
+    "samples of the pass, where it may be a number of these",
+    "'<set>/<variable>'",
+)
+SCORE_GAIN_PER_BATCH = Signal("score/batch", "the same divided by its batches, of what is no whole number", "as there")
 TARGET_SPREAD = Signal("targets/std", "standard deviation of the targets that `error` is about", "as there")
 
 SIGNALS: dict[str, Signal] = {
@@ -108,7 +115,7 @@ SIGNALS: dict[str, Signal] = {
         BATCH_SIZE, INPUT_MEAN, INPUT_STD, INPUT_LOW, INPUT_HIGH, INPUT_NONFINITE, LABEL_RUNS, REPEATED, LOOKED_AT,
         OVERLAP, RECALL, TARGET_ERROR, PREDICTIONS,
         WAIT_DATA, STEP_SECONDS_LONGEST, MEMORY, GRAPHS_HELD, GRAPHS_MARKED,
-        INPUT_VARIED, LABEL_PADDING, TARGET_SPREAD, SCORE,
+        INPUT_VARIED, LABEL_PADDING, TARGET_SPREAD, SCORE, SCORE_GAIN, SCORE_GAIN_PER_BATCH,
     )
 }  # fmt: skip
 

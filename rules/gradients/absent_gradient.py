@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.profiles import EVERY
 from ..engine.signals import GRAD_NORM, LOSS
+from ..engine.tables import table, texts
 
 
 class AbsentGradient(Rule):
@@ -19,7 +21,7 @@ class AbsentGradient(Rule):
     ## What to try
     - Count the trainable parameters: adapters may be frozen, or gradient checkpointing cuts the graph in front of them
       (enable_input_require_grads).
-    - Look for a detach(), a no_grad() or an argmax between the parameters and the loss.
+    - Look for a detach(), a no_grad(), an argmax or a rounding between the parameters and the loss.
     - Check that the labels are not all masked (-100).
 
     ## When it is wrong
@@ -38,6 +40,7 @@ class AbsentGradient(Rule):
     finite = False
     waits_for_warmup = False
     explains = (Level.OUTCOME,)
+    profiles = EVERY
 
     min_steps: PositiveInt = 5
     """Gradient norms needed."""
@@ -58,9 +61,17 @@ class AbsentGradient(Rule):
         losses = trace.series(LOSS)
         if losses and all(loss == 0 for loss in losses.last(len(norms))):
             raise NotApplicable("the loss is 0: there is nothing to learn")
+        flat = texts(table(trace.facts.get("graph")).get("stilled_by"))
+        through = f": {', '.join(flat)}, of derivative 0, lies between the model and the loss" if flat else ""
         yield Finding(
-            message=f"gradient norm exactly 0 at {zeros} of {len(norms)} steps; more than 0 was expected",
+            message=f"gradient norm exactly 0 at {zeros} of {len(norms)} steps; more than 0 was expected{through}",
             advice=(
+                f"Leave out the {flat[0]} in training, or pass the gradient on: x + (x.{flat[0]}() - x).detach().",
+                "Check that parameters are trainable (requires_grad), adapters and input embeddings included.",
+                "Check that the labels are not all masked.",
+            )
+            if flat
+            else (
                 "Check that parameters are trainable (requires_grad), adapters and input embeddings included.",
                 "Look for detach(), no_grad() or argmax between the parameters and the loss.",
                 "Check that the labels are not all masked.",

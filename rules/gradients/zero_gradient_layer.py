@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.gates import profile_of
 from ..engine.layers import in_order, matrices
+from ..engine.profiles import EVERY
 from ..engine.progress import settled_progress
 from ..engine.signals import GRAD_NORM
+from ..engine.tables import number, table, texts
 
 
 class ZeroGradientLayer(Rule):
@@ -20,13 +23,14 @@ class ZeroGradientLayer(Rule):
 
     ## What to try
     - Look for a product with 0, a mask that leaves nothing, or a rounding or argmax made differentiable by hand, behind
-      the layer.
+      the layer. Pass the gradient on around a rounding: `x + (x.round() - x).detach()`.
     - Look at the units behind it: dead ReLUs pass nothing on.
     - Start at most one of two matrices in a row at zero.
 
     ## When it is wrong
     Experts that no sample chooses, recurrent weights of sequences of length one, and embeddings are quiet by nature.
-    Nothing is said while the loss comes down, nor of branches that are quiet in their first steps only.
+    Nothing is said while the loss comes down, nor of branches that are quiet in their first steps only. Where the graph
+    shows that nothing but operations of derivative 0 (round, floor, sign) lead there, progress does not matter.
 
     ## References
     - SageMaker Debugger, AllZero (100 % of the values). Gradients that are exactly zero do not come about by rounding:
@@ -38,7 +42,7 @@ class ZeroGradientLayer(Rule):
     level = Level.DYNAMICS
     needs = (GRAD_NORM,)
     finite = False
-    profiles = Rule.profiles | {"autoencoder", "contrastive", "diffusion"}
+    profiles = EVERY
     explains = ("vanishing-gradient", "update-ratio", "collapsed-representation", Level.OUTCOME)
 
     quantile: float = Field(0.95, gt=0.5, le=1)
@@ -60,6 +64,12 @@ class ZeroGradientLayer(Rule):
     }
 
     def check(self, trace: Trace) -> Iterator[Finding]:
+        stilled = self._stilled(trace)
+        if stilled is not None:
+            yield stilled
+            return
+        if profile_of(trace) in ("gan", "rl"):
+            raise NotApplicable("its loss tells nothing of progress: whether a quiet layer does harm cannot be told")
         shapes = matrices(trace)
         norms = {
             name: series
@@ -88,4 +98,26 @@ class ZeroGradientLayer(Rule):
             ),
             evidence={"share": shares[silent[0]], "n_silent": len(silent), "n_matrices": len(norms)},
             step=next(step for step, norm in zip(norms[silent[0]].steps, norms[silent[0]], strict=True) if norm == 0),
+        )
+
+    def _stilled(self, trace: Trace) -> Finding | None:
+        """What the graph shows: parameters that the loss reaches through nothing but operations of derivative 0."""
+        graph = table(trace.facts.get("graph"))
+        names, by = texts(graph.get("stilled")), texts(graph.get("stilled_by"))
+        norms = trace.by_subject(GRAD_NORM)
+        if not names or not by or any(norm != 0 for name in names if name in norms for norm in norms[name]):
+            return None
+        if not any(norm > 0 for series in norms.values() for norm in series):
+            return None  # of the whole model: see absent-gradient
+        n = number(graph.get("n_stilled")) or len(names)
+        subject = next((name for name in names if not name.endswith("bias")), names[0])
+        return Finding(
+            subject=subject,
+            message=f"the gradient of {subject} is exactly 0 at every step, as that of {n:g} parameters in all: the "
+            f"loss hangs on them through {', '.join(by)} alone, of derivative 0; a gradient was expected",
+            advice=(
+                f"Leave out the {by[0]} in training: apply it where results are shown or scored.",
+                "Or pass the gradient on around it: x + (x.round() - x).detach().",
+            ),
+            evidence={"n_silent": float(n)},
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.profiles import EVERY
 from ..engine.tables import table, tables, text, texts
 
 _SQUASHING = {
@@ -24,11 +25,12 @@ class DoubleSoftmax(Rule):
     ## Why it matters
     `cross_entropy` applies a softmax and `binary_cross_entropy_with_logits` a sigmoid. Given values between 0 and 1
     it can never say more than e to 1 for one class over another: with ten classes its loss cannot fall below 1.46,
-    the gradient fades where the model is sure, and training is slow or stands still.
+    the gradient fades where the model is sure, and training is slow or stands still. `Categorical(logits=...)` and
+    `Bernoulli(logits=...)` do the same, and a model that ends in a softmax may be given to a second one by hand.
 
     ## What to try
     - Remove the softmax or sigmoid from the model's end, and apply it only where probabilities are shown.
-    - Or keep it and use `nll_loss` of its logarithm, or `binary_cross_entropy`.
+    - Or keep it and use `nll_loss` of its logarithm, `binary_cross_entropy`, or `Categorical(probs=...)`.
 
     ## When it is wrong
     Probabilities that are multiplied by a large temperature before the loss can reach any value. A `log_softmax` ahead
@@ -45,7 +47,7 @@ class DoubleSoftmax(Rule):
     level = Level.LOGIC
     needs_facts = ("graph",)
     waits_for_warmup = False
-    profiles = Rule.profiles | {"gan", "rl", "contrastive", "autoencoder", "diffusion"}
+    profiles = EVERY
     explains = (Level.DYNAMICS, Level.OUTCOME)
 
     healthy = {"facts": {"graph": {"tails": [{"loss": "cross_entropy", "ops": [], "layer": "head.weight"}]}}}
@@ -53,7 +55,8 @@ class DoubleSoftmax(Rule):
 
     def check(self, trace: Trace) -> Iterator[Finding]:
         tails = [one for one in tables(table(trace.facts.get("graph")).get("tails")) if one.get("loss") in _SQUASHING]
-        if not tails:
+        doubled = tables(table(trace.facts.get("graph")).get("doubled"))
+        if not tails and not doubled:
             raise NotApplicable("no loss function was seen that applies a softmax or sigmoid itself")
         for tail in tails:
             function = text(tail.get("loss"))
@@ -71,6 +74,20 @@ class DoubleSoftmax(Rule):
                 advice=(
                     f"Remove the {ops[at]} ahead of the loss: {function} takes raw scores.",
                     "Apply it only where probabilities are shown or thresholded.",
+                ),
+                evidence={"activations": 2.0, "expected": 1.0},
+            )
+            return
+        for one in doubled:
+            first, second, layer = (text(one.get(key)) for key in ("first", "second", "layer"))
+            where = f"the {first} behind {layer}" if layer else f"a {first}"
+            yield Finding(
+                subject=layer.removesuffix(".weight"),
+                message=f"the result of {where}, 0 to 1, is given to a {second} as it is: 2 in a row, where 1 is "
+                "expected",
+                advice=(
+                    f"Remove one of the two: give the {second} the raw scores.",
+                    "Or tell torch.distributions that these are probabilities: probs=, not logits=.",
                 ),
                 evidence={"activations": 2.0, "expected": 1.0},
             )

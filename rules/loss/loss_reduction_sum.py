@@ -8,8 +8,7 @@ from statistics import median
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.harm import fall
-from ..engine.progress import is_over
+from ..engine.progress import is_over, lost_share
 from ..engine.signals import BATCH_SIZE, LOSS
 from ..engine.tables import losses_of, number, shape, tables, text
 
@@ -88,7 +87,7 @@ class LossReductionSum(Rule):
         if samples < self.min_samples:
             raise NotApplicable(f"{samples:g} samples in a batch; from {self.min_samples} on a sum is judged")
         series = trace.series(LOSS)
-        lost = fall(series) if series.is_finite else None
+        lost = lost_share(series) if series.is_finite else None
         if not _takes_plain_steps(trace):
             return
         if not series.is_finite:

@@ -14,9 +14,16 @@ from ..engine.tables import number, tables, text
 
 _PENALTIES = frozenset({"l2_penalty", "l1_penalty", "weight_norm"})
 
+_OF_DATA = frozenset({
+    "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+})  # fmt: skip
+"""Functions that compare outputs with targets."""
+
 
 class RegularisationDominates(Rule):
-    """A penalty on the weights outweighs the loss of the data, which does not come down.
+    """A penalty on the weights outweighs the loss of the data, which does not come down; or one on the code of a model
+    presses it to nothing.
 
     ## Why it matters
     The optimizer lowers the sum. Where most of it is the penalty, it makes the weights small and learns nothing: the
@@ -56,6 +63,9 @@ class RegularisationDominates(Rule):
     remains: float = Field(0.2, gt=0, lt=1)
     """Share of its first level that a divergence from a prior keeps at least, where something is encoded."""
 
+    gone: float = Field(0.02, gt=0, lt=1)
+    """Share of its first size below which a code that was penalised carries nothing; one that is sparse keeps some."""
+
     window: PositiveInt = 5
     """Watched steps at the beginning, and at the end, whose median is a level."""
 
@@ -75,7 +85,7 @@ class RegularisationDominates(Rule):
     def check(self, trace: Trace) -> Iterator[Finding]:
         told = tables(trace.facts.get("loss_terms"))
         series = trace.by_subject(LOSS_TERM, min_points=2 * self.window)
-        found = self._pressed_to_nothing(told, series)
+        found = self._pressed_to_nothing(told, series) or self._code_is_gone(told, series)
         if found is not None:
             yield found
             return
@@ -132,6 +142,33 @@ class RegularisationDominates(Rule):
             ),
             evidence={"share": early, "first": first, "last": last},
         )
+
+    def _code_is_gone(self, told: list[Mapping[str, Json]], series: Mapping[str, Series]) -> Finding | None:
+        """A penalty on activations that outweighs the rest at first, and has driven them to 0."""
+        data = [n for one in told if one.get("function") in _OF_DATA and (n := text(one.get("name"))) in series]
+        if not data or not all(series[name].is_finite for name in data):
+            return None
+        rest, remains = (sum(abs(self._level(series[n], at_end)) for n in data) for at_end in (False, True))
+        for one in told:
+            name = text(one.get("name"))
+            if one.get("function") != "code_penalty" or name not in series or not series[name].is_finite:
+                continue
+            first, last = abs(self._level(series[name])), abs(self._level(series[name], at_end=True))
+            early = _share(first, rest)
+            if early <= self.share or last >= self.gone * first or remains < self.remains * rest:
+                continue
+            return Finding(
+                subject=name,
+                message=f"the penalty on the size of what is inside the model is {100 * early:.3g} % of the loss at "
+                f"the beginning and was pressed from {first:.4g} to {last:.4g}: the code is 0 and carries nothing; "
+                f"less than {100 * self.share:g} % is expected",
+                advice=(
+                    "Take a mean over the batch and the code, as the loss of the data does: not a sum.",
+                    "Divide the coefficient by 10 until the rest of the loss falls.",
+                ),
+                evidence={"share": early, "first": first, "last": last, "rest": remains},
+            )
+        return None
 
     def _level(self, values: Series, at_end: bool = False) -> float:
         return median(values.values[-self.window :] if at_end else values.values[: self.window])

@@ -40,7 +40,7 @@ class SoftmaxWrongDimension(Rule):
     level = Level.LOGIC
     needs_facts = ("graph",)
     waits_for_warmup = False
-    profiles = Rule.profiles | {"autoencoder"}
+    profiles = Rule.profiles | {"autoencoder", "diffusion", "gan", "rl"}
     explains = (Level.DYNAMICS, Level.OUTCOME, "initial-loss", "double-softmax")
 
     healthy = {

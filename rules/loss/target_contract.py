@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from statistics import median
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Json, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.signals import BATCH_SIZE
@@ -25,10 +25,13 @@ class TargetContract(Rule):
     - Make both shapes equal: `outputs.squeeze(1)`, or `targets.unsqueeze(1)`.
     - Map binary targets to 0 and 1; divide soft targets by their sum.
     - Set `ignore_index` to a label that no sample has.
+    - Margin losses (hinge, soft margin, cosine embedding, margin ranking) take labels of -1 and 1: `2 * labels - 1`.
+    - `poisson_nll_loss` takes logarithms of rates: leave the last activation out, or set `log_input=False`.
 
     ## When it is wrong
     Comparing each with each on purpose, as in a ranking loss, is recognised where both sides are outputs. Targets of a
-    discriminator slightly beyond 0 and 1 are a known trick, and tolerated.
+    discriminator slightly beyond 0 and 1 are a known trick, and tolerated. Labels of 0 beside -1 and 1 may be ties, or
+    pairs that are left out, and are not reported.
 
     ## References
     - PyTorch warns of different sizes in MSELoss and L1Loss, on stderr, once; losses written by hand do not warn.
@@ -51,6 +54,12 @@ class TargetContract(Rule):
 
     least_ignored: float = Field(0.02, gt=0, lt=1)
     """Share of the labels that are left out from which on that counts."""
+
+    min_looks: PositiveInt = 3
+    """Batches whose labels must have been looked at: one batch may have those of one kind alone."""
+
+    least_share: float = Field(0.02, gt=0, lt=1)
+    """Share of the labels that each of two values must have, where 0 and 1 are told from -1 and 1."""
 
     healthy = {
         "facts": {
@@ -75,6 +84,10 @@ class TargetContract(Rule):
             if (found := _broadcast(one) or _labels_repeated(one, targets)) is not None:
                 yield found
                 return
+        for one in tables(trace.facts.get("contracts")):
+            if (found := self._labels(one)) is not None:
+                yield found
+                return
         for loss in losses:
             function = text(loss.get("function"))
             targets = targets_of(trace, function)
@@ -85,6 +98,39 @@ class TargetContract(Rule):
             ) is not None:
                 yield found
                 return
+
+    def _labels(self, one: Mapping[str, Json]) -> Finding | None:
+        """A finding where labels are 0 and 1 instead of -1 and 1, or the other way round, or rates no logarithms."""
+        name, expected = text(one.get("function")), one.get("expected")
+        looks = number(one.get("steps")) or 0.0
+        if looks < self.min_looks:
+            return None
+        if expected == "logarithms":
+            return Finding(
+                message=f"{name} takes the logarithm of a rate (log_input=True); it is given what comes out of "
+                f"{text(one.get('given'))}, a rate, at {looks:.0f} of {looks:.0f} steps looked at",
+                advice=("Leave the last activation out.", "Or set log_input=False."),
+                evidence={"looks": looks},
+            )
+        ones, minus, zeros = (number(one.get(key)) or 0.0 for key in ("positive", "negative", "zero"))
+        total = ones + minus + zeros
+        if expected == "signs":
+            wrong, given, right = zeros, "0 and 1" if "embedding" not in name else "1 and others", "-1 and 1"
+            is_wrong = minus == 0 and min(ones, zeros) >= self.least_share * max(total, 1.0)
+        else:
+            wrong, given, right = minus, "-1 and 1", "0 and 1"
+            is_wrong = min(ones, minus) >= self.least_share * max(total, 1.0)
+        if not is_wrong:
+            return None
+        return Finding(
+            message=f"{name} has labels of {given}: {100 * wrong / total:.3g} % of {total:.0f} are none that it takes; "
+            f"{right} are expected",
+            advice=(
+                "Map the labels: 2 * labels - 1." if expected == "signs" else "Map the labels: (labels + 1) / 2.",
+                "Or take a loss that is made for these labels.",
+            ),
+            evidence={"wrong": wrong, "labels": total},
+        )
 
     def _binary(self, function: str, targets: Mapping[str, Json]) -> Finding | None:
         low, high = number(targets.get("low")), number(targets.get("high"))

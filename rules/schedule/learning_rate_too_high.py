@@ -47,6 +47,7 @@ class LearningRateTooHigh(Rule):
     needs_facts = ("optimizer",)
     finite = False
     waits_for_warmup = False
+    profiles = Rule.profiles | {"autoencoder", "contrastive", "diffusion"}
     explains = (Level.DYNAMICS, Level.OUTCOME, "amp-overflow", "clipping-always-bites", Severity.FATAL)
 
     max_adam: float = Field(1e-2, gt=0)

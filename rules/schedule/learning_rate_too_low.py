@@ -9,8 +9,8 @@ from statistics import median
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.harm import fall
 from ..engine.kinds import SCALE_FREE, SGD_LIKE, kind_of, optimizers_of
+from ..engine.progress import lost_share
 from ..engine.signals import LOSS, LR, UPDATE_RATIO
 from ..engine.tables import number, table, tables, text
 
@@ -22,7 +22,8 @@ class LearningRateTooLow(Rule):
     The loop runs as it should and nothing is learned: at this pace it would take a hundred times as long.
 
     ## What to try
-    - Adam and its kin: start at 3e-4 to 1e-3. SGD with momentum: start at 1e-2 to 1e-1.
+    - Adam and its kin: start at 3e-4 to 1e-3. SGD with momentum: start at 1e-2 to 1e-1. Adagrad: 1e-2. Adadelta
+      takes 1, and no rate of another optimizer's.
     - Check whether a scheduler or a scaling rule divided the value, and whether warm-up ever ends.
     - Look at the update ratio: about 1e-3 is usual.
 
@@ -55,6 +56,12 @@ class LearningRateTooLow(Rule):
     max_sgd: float = Field(2e-3, gt=0)
     """The same for SGD."""
 
+    max_adagrad: float = Field(2e-3, gt=0)
+    """The same for Adagrad, whose steps become shorter by themselves; torch begins at 1e-2."""
+
+    max_adadelta: float = Field(0.05, gt=0)
+    """The same for Adadelta, whose rate is a factor of steps that are short enough: torch begins at 1."""
+
     way: float = Field(0.05, gt=0)
     """Sum of the relative changes of the median weight matrix over the whole run below which it has not moved."""
 
@@ -78,18 +85,18 @@ class LearningRateTooLow(Rule):
     def check(self, trace: Trace) -> Iterator[Finding]:
         optimizers = optimizers_of(trace)
         names = ", ".join(text(one.get("class")) for one in optimizers) or "none"
-        if len(optimizers) != 1 or kind_of(optimizers[0]) not in SCALE_FREE | SGD_LIKE:
-            raise NotApplicable(f"judged for one optimizer of the Adam or SGD kind; here: {names}")
+        known = self._known(kind_of(optimizers[0])) if len(optimizers) == 1 else None
+        if known is None:
+            raise NotApplicable(f"judged for one optimizer of the Adam, SGD or Adagrad kind; here: {names}")
+        bar, usual = known
         peak = _peak(trace, tables(optimizers[0].get("groups")))
         if peak == 0:
             raise NotApplicable("the learning rate is 0")
-        is_sgd = kind_of(optimizers[0]) in SGD_LIKE
-        bar = self.max_sgd if is_sgd else self.max_adam
         if peak > bar:
             return
         if trace.step < self.min_steps:
             raise NotApplicable(f"step {trace.step}; judged from step {self.min_steps} on")
-        fell = fall(trace.series(LOSS))
+        fell = lost_share(trace.series(LOSS))
         if fell is None:
             raise NotApplicable("the loss is not finite, or not above 0")
         way = self._way(trace)
@@ -100,7 +107,6 @@ class LearningRateTooLow(Rule):
             if way is None
             else f"; the median weight matrix moved by {way:.2g} of its norm in {trace.step + 1} steps"
         )
-        usual = "1e-2 to 1e-1" if is_sgd else "3e-4 to 1e-3"
         yield Finding(
             message=f"{names} with learning rate {peak:.3g}; {usual} is a usual start{moved}, and the loss by "
             f"{fell:.1%}",
@@ -110,6 +116,14 @@ class LearningRateTooLow(Rule):
             ),
             evidence={"lr": peak, "bar": bar, "fall": fell, **({} if way is None else {"way": way})},
         )
+
+    def _known(self, kind: str) -> tuple[float, str] | None:
+        """The rate up to which one may be too low, and usual rates; None for an optimizer that is not judged."""
+        if kind in SCALE_FREE:
+            return self.max_adam, "3e-4 to 1e-3"
+        if kind in SGD_LIKE:
+            return self.max_sgd, "1e-2 to 1e-1"
+        return {"adagrad": (self.max_adagrad, "1e-2"), "adadelta": (self.max_adadelta, "1")}.get(kind)
 
     def _way(self, trace: Trace) -> float | None:
         """How far the median weight matrix can have come: all steps, by the median of what was looked at."""

@@ -10,15 +10,17 @@ from statistics import median
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.harm import fall
+from ..engine.profiles import ONE_OBJECTIVE
+from ..engine.progress import lost_share
 from ..engine.rates import rate_at
 from ..engine.signals import LOSS, LR, SCORE, TRAIN_ACCURACY, VAL_ACCURACY
 from ..engine.tables import number, table, tables, text
 
 
 class ScheduleCollapsed(Rule):
-    """The learning rate falls below a hundredth of its peak before half of the steps are made, and learning stops
-    there; or a plateau is looked for the wrong way round, and each improvement lowers the rate.
+    """The learning rate falls below a hundredth of its peak before half of the steps are made, or a thousandth before
+    seven tenths, and learning stops there; or a plateau is looked for the wrong way round, and each improvement lowers
+    the rate.
 
     ## Why it matters
     The rest of the run changes nothing any more: epochs are paid for and nothing is learned in them.
@@ -47,6 +49,7 @@ class ScheduleCollapsed(Rule):
     needs = (LR, LOSS)
     history = 1
     waits_for_warmup = False
+    profiles = ONE_OBJECTIVE
     explains = (Level.DYNAMICS, Level.OUTCOME, "learning-rate-too-low")
 
     ratio: float = Field(0.01, gt=0, lt=1)
@@ -54,6 +57,15 @@ class ScheduleCollapsed(Rule):
 
     quantile: float = Field(0.5, gt=0, lt=1)
     """Share of the steps after which it may."""
+
+    dead_ratio: float = Field(0.001, gt=0, lt=1)
+    """Share of the peak below which a rate moves nothing any more, whatever the loss has come to."""
+
+    dead_quantile: float = Field(0.7, gt=0, lt=1)
+    """Share of the steps after which it may: a schedule that ends near 0 is there for the last few per cent."""
+
+    dead_level: float = Field(0.02, gt=0, lt=1)
+    """Share of its first level that the loss must still have then."""
 
     min_steps: PositiveInt = 50
     """Steps before anything is said."""
@@ -87,32 +99,50 @@ class ScheduleCollapsed(Rule):
         if (wrong := self._wrong_way(trace, points)) is not None:
             yield wrong
             return
-        below = [index for index, (_, rate) in enumerate(points) if rate < self.ratio * peak]
-        # The last stretch below the bar, without a rate above it behind.
-        first = len(points)
-        while first - 1 in below:
-            first -= 1
-        if not peak > 0 or first >= len(points):
+        at = _last_stretch(points, self.ratio * peak)
+        if peak > 0 and at is not None and at < self.quantile * total and self._has_stopped(trace, at, total):
+            yield self._finding(trace, points, peak, at, total, self.ratio)
             return
-        at = points[first][0]
-        if at >= self.quantile * total:
-            return
+        at = _last_stretch(points, self.dead_ratio * peak)
+        if peak > 0 and at is not None and at < self.dead_quantile * total and self._was_cut_off(trace, points, peak):
+            yield self._finding(trace, points, peak, at, total, self.dead_ratio)
+
+    def _has_stopped(self, trace: Trace, at: int, total: int) -> bool:
+        """Whether the loss came to rest far above zero, when the rate fell at `at`."""
+        start, end = self._ends(trace)
+        if start <= 0 or end < self.min_level * start or _best(trace) > self.max_accuracy:
+            return False
+        # Where the rate falls at once, there was no time to come to rest.
+        return (at < self.quantile / 2 * total and end > 0.5 * start) or _was_falling(_losses_until(trace, at))
+
+    def _was_cut_off(self, trace: Trace, points: list[tuple[int, float]], peak: float) -> bool:
+        """Whether the loss was still falling when a rate that is as good as 0 now began to fall: no plateau led it."""
+        if any("plateau" in text(one.get("class")).lower() for one in tables(trace.facts.get("schedulers"))):
+            return False
+        start, end = self._ends(trace)
+        if start <= 0 or end < self.dead_level * start or _best(trace) > self.max_accuracy:
+            return False
+        high = max(index for index, (_, rate) in enumerate(points) if rate >= 0.5 * peak)
+        if high + 1 >= len(points):
+            return False
+        return _was_falling(_losses_until(trace, points[high + 1][0]))
+
+    def _ends(self, trace: Trace) -> tuple[float, float]:
         losses = [loss for loss in trace.series(LOSS) if math.isfinite(loss)]
-        before = [loss for step, loss in zip(trace.series(LOSS).steps, trace.series(LOSS), strict=True) if step < at]
         n = max(5, len(losses) // 10)
-        start, end = median(losses[:n]), median(losses[-n:])
-        best = max([*trace.series(VAL_ACCURACY), *trace.series(TRAIN_ACCURACY)], default=0.0)
-        if start <= 0 or end < self.min_level * start or best > self.max_accuracy:
-            return
-        is_at_once = at < self.quantile / 2 * total and end > 0.5 * start  # there was no time to come to rest
-        if not is_at_once and not _was_falling(before):
-            return
-        yield Finding(
-            message=f"the learning rate is below {self.ratio:.0%} of its peak {peak:.3g} from step {at} of {total} on "
+        return (median(losses[:n]), median(losses[-n:])) if losses else (0.0, 0.0)
+
+    def _finding(
+        self, trace: Trace, points: list[tuple[int, float]], peak: float, at: int, total: int, ratio: float
+    ) -> Finding:
+        start, end = self._ends(trace)
+        return Finding(
+            message=f"the learning rate is below {ratio:.1%} of its peak {peak:.3g} from step {at} of {total} on "
             f"(now {points[-1][1]:.2g}), when the loss was still falling; it rests at {end:.4g}, {start:.4g} at "
             "the start",
             advice=(
                 "Check whether the schedule is stepped as often as it was planned for: per epoch or per batch.",
+                "Compute a rate that is set by hand from the first one, not from the one before.",
                 "Decay by less, or plan the schedule over all steps.",
             ),
             evidence={"peak": peak, "step": at, "n_steps": total, "loss": end, "initial": start},
@@ -150,7 +180,7 @@ class ScheduleCollapsed(Rule):
 
     def _is_loss(self, trace: Trace, first: float, last: float) -> bool:
         """Whether a number falls as the training loss does."""
-        lost = fall(trace.series(LOSS))
+        lost = lost_share(trace.series(LOSS))
         return first > 0 and last < (1 - self.least_fall) * first and lost is not None and lost > self.least_fall
 
     def _is_accuracy(self, trace: Trace, first: float, last: float) -> bool:
@@ -163,6 +193,23 @@ class ScheduleCollapsed(Rule):
             for start, end in ends
             for scale in (1.0, 100.0)
         )
+
+
+def _last_stretch(points: list[tuple[int, float]], bar: float) -> int | None:
+    """The step from which on the rate is below `bar` to the end; None where it is not."""
+    first = len(points)
+    while first and points[first - 1][1] < bar:
+        first -= 1
+    return points[first][0] if first < len(points) else None
+
+
+def _losses_until(trace: Trace, at: int) -> list[float]:
+    series = trace.series(LOSS)
+    return [loss for step, loss in zip(series.steps, series, strict=True) if step < at and math.isfinite(loss)]
+
+
+def _best(trace: Trace) -> float:
+    return max([*trace.series(VAL_ACCURACY), *trace.series(TRAIN_ACCURACY)], default=0.0)
 
 
 def _was_falling(losses: list[float]) -> bool:

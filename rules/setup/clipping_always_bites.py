@@ -8,8 +8,8 @@ from statistics import median
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.harm import fall
 from ..engine.kinds import SCALE_FREE, kind_of, optimizers_of
+from ..engine.progress import lost_share
 from ..engine.signals import CLIP_NORM, LOSS
 from ..engine.tables import number, tables
 
@@ -85,7 +85,7 @@ class ClippingAlwaysBites(Rule):
         if trace.step < self.min_steps:
             raise NotApplicable(f"step {trace.step}; judged from step {self.min_steps} on")
         norms = [norm for norm in trace.series(CLIP_NORM) if norm == norm]
-        fell = fall(trace.series(LOSS))
+        fell = lost_share(trace.series(LOSS))
         if not norms or fell is None:
             raise NotApplicable("the loss, or the norms, are not finite or too few")
         clipped, middle = sum(norm > limit for norm in norms) / len(norms), median(norms)

@@ -45,7 +45,7 @@ class FutureLeak(Rule):
     needs_facts = ("graph",)
     waits_for_warmup = False
     finite = False
-    explains = (Level.OUTCOME, "suspiciously-good")
+    explains = (Level.OUTCOME, "suspiciously-good", "train-eval-preprocessing-mismatch")
 
     min_share: float = Field(0.1, gt=0, lt=1)
     """Share of the attention that must go to later positions: even attention to all positions gives nearly a half."""

@@ -9,7 +9,7 @@ from statistics import median
 from pydantic import Field
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.harm import fall
+from ..engine.progress import lost_share
 from ..engine.signals import LOSS, OUTPUT_RMS, OUTPUT_VARIANCE
 from ..engine.tables import layers_of, number, table, tables, targets_of, text
 
@@ -130,7 +130,7 @@ class InitialisationScale(Rule):
             # What differs from sample to sample: a bias alone may keep the outputs large.
             spread = {n: math.sqrt(s[0]) for n, s in trace.by_subject(OUTPUT_VARIANCE).items() if 0 <= s[0] < math.inf}
             depth = [name for name in gains if name in spread]
-            lost = fall(trace.series(LOSS))
+            lost = lost_share(trace.series(LOSS))
             if len(depth) < 2 or lost is None:
                 raise NotApplicable("two layers and some losses are needed to tell what small weights do")
             share = spread[depth[-1]] / spread[depth[0]] if spread[depth[0]] > 0 else 0.0

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pydantic import Field
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.harm import fall, stands
 from ..engine.kinds import kind_of, optimizers_of
+from ..engine.progress import lost_share, stands
 from ..engine.records import Json
 from ..engine.signals import LOSS
 from ..engine.tables import number, tables, text
@@ -41,6 +41,7 @@ class OptimizerSettingsUnusual(Rule):
     needs_facts = ("optimizer",)
     finite = False
     waits_for_warmup = False
+    profiles = Rule.profiles | {"autoencoder", "contrastive", "diffusion"}
     explains = (Level.DYNAMICS, Level.OUTCOME, "learning-rate-too-low", "learning-rate-too-high", Severity.FATAL)
 
     max_momentum: float = Field(0.995, gt=0, lt=1)
@@ -99,12 +100,12 @@ class OptimizerSettingsUnusual(Rule):
                 return name, value, f"0.9, at most {self.max_momentum:g},", f"Set {name} to 0.9."
         if eps is not None and eps >= self.max_eps and betas is not None:
             return "eps", eps, f"1e-8, below {self.max_eps:g},", "Set eps to 1e-8."
-        lost = fall(trace.series(LOSS))
+        lost = lost_share(trace.series(LOSS))
         if group.get("maximize") is True and lost is not None and lost < -self.ratio:
             return "maximize", 1.0, "maximize=False for a loss", "Set maximize=False: the loss is made larger."
         return None
 
 
 def _shown(trace: Trace) -> str:
-    lost = fall(trace.series(LOSS))
+    lost = lost_share(trace.series(LOSS))
     return "" if lost is None else f"; the loss {'fell' if lost >= 0 else 'rose'} by {abs(lost):.0%}"

@@ -75,6 +75,8 @@ class StepDoesNothing(Rule):
         else:
             return
         norms = [norm for norm in trace.series(GRAD_NORM) if norm == norm]
+        if norms and not any(norms):
+            raise NotApplicable("every gradient is exactly 0: that is absent-gradient")
         gradient = f"the gradient norm was at most {max(norms):.2g}" if norms else "no gradient was there"
         yield Finding(
             message=f"{shown}; {gradient}; a change at every step was expected",

@@ -9,8 +9,8 @@ from statistics import median
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.harm import fall
 from ..engine.kinds import kind_of, optimizers_of
+from ..engine.progress import lost_share
 from ..engine.records import Json
 from ..engine.signals import GRAD_NORM, LOSS, LR, UPDATE_RATIO, WEIGHT_NORM
 from ..engine.tables import number, shape, table, tables
@@ -88,7 +88,7 @@ class WeightDecayDominates(Rule):
             raise NotApplicable("there is not one optimizer with one weight decay")
         if decay == 0:
             return
-        fell = fall(trace.series(LOSS))
+        fell = lost_share(trace.series(LOSS))
         if trace.step < self.window or fell is None:
             raise NotApplicable("the loss is too short, or not finite")
         every = trace.by_subject(WEIGHT_NORM, 2)
@@ -102,7 +102,10 @@ class WeightDecayDominates(Rule):
         if not pulls:
             raise NotApplicable("no gradient of a weight matrix is known")
         ends = [(norms[0], norms[-1]) for norms in matrices.values()]
-        kept = median(last / first for first, last in ends if 0 < first < math.inf and last < math.inf)
+        shares = [last / first for first, last in ends if 0 < first < math.inf and last < math.inf]
+        if not shares:
+            raise NotApplicable("no weight matrix begins at anything but 0")
+        kept = median(shares)
         pull, is_apart = median(pulls), _is_decoupled(optimizers[0])
         bar = self.share if is_apart else self.factor
         if pull < bar or kept > self.ratio or fell >= self.min_fall:

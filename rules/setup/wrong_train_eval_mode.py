@@ -26,7 +26,8 @@ class WrongTrainEvalMode(Rule):
 
     ## When it is wrong
     Single layers that are kept in evaluation mode are meant so (frozen batch normalisation), as are models with frozen
-    parts; training in evaluation mode from the first step on is named for others. Predictions that are drawn several
+    parts; where the model itself was left in evaluation mode, and a part of it put back, the rest was forgotten.
+    Training in evaluation mode from the first step on is named for others. Predictions that are drawn several
     times of the same input are Monte Carlo dropout; where dropout is to be always on, say `training=True`. A model
     without dropout and batch normalisation is not judged, nor are passes of copies (teachers, averages), adversarial
     and reinforcement learning.
@@ -113,7 +114,9 @@ class WrongTrainEvalMode(Rule):
         passes = [event for event in events if event.data.get("kind") == "training"]
         last, most = passes[-1], max(_active(event) for event in passes)
         steps = trace.step - last.step
-        if last.data.get("training") is not False or _active(last) or steps < max(self.min_steps, 2 * _every(trace)):
+        if last.data.get("training") is not False or steps < max(self.min_steps, 2 * _every(trace)):
+            return
+        if _active(last) and not _is_left_behind(last, events, about):
             return
         was_on = most > 0
         if not was_on and (
@@ -128,14 +131,14 @@ class WrongTrainEvalMode(Rule):
         n = sum(number(about.get(key)) or 0.0 for key in ("dropout", "norms"))
         yield Finding(
             subject=label,
-            message=f"{_name(label, about)} trains in evaluation mode {since}, for {steps} steps: 0 of its "
-            f"{max(n, most):g} "
+            message=f"{_name(label, about)} trains in evaluation mode {since}, for {steps} steps: {_active(last):g} of "
+            f"its {max(n, most):g} "
             "dropout and normalisation layers are in training mode; all were expected to be",
             advice=(
                 "Call model.train() at the start of every epoch: evaluation leaves the model in eval().",
                 "To freeze batch normalisation only, put those layers into eval() after model.train().",
             ),
-            evidence={"n_steps": steps, "n_layers": max(n, most), "n_active": 0},
+            evidence={"n_steps": steps, "n_layers": max(n, most), "n_active": _active(last)},
             step=last.step,
         )
 
@@ -159,6 +162,20 @@ class WrongTrainEvalMode(Rule):
             evidence={"n_active": _active(first), "step": first.step},
             step=first.step,
         )
+
+
+def _is_left_behind(last: Event, events: list[Event], about: Mapping[str, Json]) -> bool:
+    """Whether an evaluation put all of a model into evaluation mode, and only a part of it was put back.
+
+    A part that is kept there on purpose is so in a model that is in training mode itself, or is frozen.
+    """
+    before = [event for event in events if event.step <= last.step]
+    most = max((_active(event) for event in before if event.data.get("kind") == "training"), default=0.0)
+    was_evaluated = any(
+        event.data.get("kind") == "evaluation" and event.data.get("training") is False and not _active(event)
+        for event in before
+    )
+    return was_evaluated and 0 < _active(last) < most and not number(about.get("n_frozen"))
 
 
 def _always_on(call: Mapping[str, Json]) -> Finding:

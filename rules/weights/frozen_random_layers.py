@@ -8,10 +8,12 @@ from pydantic import Field
 
 from ..engine import Finding, Json, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.progress import settled_progress
+from ..engine.tables import table
 
 
 class FrozenRandomLayers(Rule):
-    """Most of a model's parameters are frozen, no weights were seen to be loaded, and the loss has hardly come down.
+    """Most of a model's parameters are frozen, no weights were seen to be loaded, and the loss has hardly come down; or
+    a table of vectors is frozen whose numbers are random.
 
     ## Why it matters
     To freeze the body and train the head is how pre-trained networks are adapted. With random weights in the body the
@@ -20,10 +22,12 @@ class FrozenRandomLayers(Rule):
     ## What to try
     - Load the pre-trained weights, and check that the names fit (`load_state_dict` with `strict=True`).
     - Leave `requires_grad` of the body alone, or set it back to True.
+    - `nn.Embedding.from_pretrained` freezes by default: give it `freeze=False`.
 
     ## When it is wrong
-    Frozen embeddings are not counted. Weights that came with the model (from a model library, `torch.load` of a whole
-    model) are not seen to be loaded.
+    Frozen embeddings are not counted, but for tables in which no direction stands out, as none does in random numbers:
+    whatever was learned from words has some. Weights that came with the model (from a model library, `torch.load` of a
+    whole model) are not seen to be loaded.
     Random features, reservoirs and lottery-ticket experiments freeze random weights on purpose. Hence it is asked
     whether the loss came down as trained features would have made it.
 
@@ -43,6 +47,9 @@ class FrozenRandomLayers(Rule):
 
     ratio: float = Field(0.3, gt=0, lt=1)
     """Share by which the loss must have come down for the frozen features to be of use."""
+
+    ratio_of_tables: float = Field(0.5, gt=0, lt=1)
+    """The same for a frozen table of random vectors: what stands behind it learns to do with a part of it."""
 
     healthy = {
         "loss": [2.3 * 0.99**i for i in range(600)],
@@ -66,8 +73,12 @@ class FrozenRandomLayers(Rule):
         if not (isinstance(everything, int) and isinstance(trained, int) and isinstance(names, list)):
             raise NotApplicable("the number of parameters is not known")
         frozen = everything - trained
-        layers = about.get("layers")
-        names = [name for name in names if not _is_embedding(name, layers if isinstance(layers, dict) else {})]
+        layers = table(about.get("layers"))
+        drawn = [name for name, leaf in layers.items() if table(leaf).get("random") is True]
+        if drawn and trained > 0:
+            yield from self._table(trace, drawn[0])
+            return
+        names = [name for name in names if not _is_embedding(name, layers)]
         if not names or trained <= 0 or frozen <= self.quantile * everything:
             return
         progress = settled_progress(trace)
@@ -82,6 +93,22 @@ class FrozenRandomLayers(Rule):
                 "Check that requires_grad is True where it should be.",
             ),
             evidence={"frozen": frozen, "parameters": everything, "loss": progress.now},
+            step=0,
+        )
+
+    def _table(self, trace: Trace, name: str) -> Iterator[Finding]:
+        progress = settled_progress(trace)
+        if progress.has_learned(self.ratio_of_tables):
+            return
+        yield Finding(
+            subject=name,
+            message=f"the vectors in {name} are frozen, and random: no direction of them stands out; the loss went "
+            f"from {progress.initial:.4g} to {progress.now:.4g}, a fall of {self.ratio_of_tables:.0%} is expected",
+            advice=(
+                "Train the vectors: from_pretrained(vectors, freeze=False), or requires_grad_(True).",
+                "Or load vectors that were learned.",
+            ),
+            evidence={"initial": progress.initial, "loss": progress.now},
             step=0,
         )
 

@@ -716,3 +716,26 @@ def test_a_mode_that_counts_operations_counts_none_of_ours():
         evaluate()
 
     assert counted[0] == counted[1]
+
+
+@pytest.mark.parametrize("size", [4, 30_000])
+def test_held_out_labels_that_are_no_class_are_passed_over(size):
+    model, (x, y) = net(), classes()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    train = DataLoader(TensorDataset(x, y), 8, shuffle=True)
+    held_out = DataLoader(TensorDataset(x.repeat(size // 60 + 1, 1)[:size], torch.full((size,), 7)), size)
+    with tracked() as run:
+        for _ in range(3):
+            model.train()
+            for inputs, labels in train:
+                optimizer.zero_grad()
+                functional.cross_entropy(model(inputs), labels).backward()
+                optimizer.step()
+            model.eval()
+            with torch.no_grad():
+                for inputs, labels in held_out:
+                    (model(inputs).argmax(1) == labels).float().mean()
+
+    assert fault_parts(run) == []
+    assert subjects(run, VAL_LOSS.name) == set()
+    assert "out of bounds" in facts(run, "unseen")[-1]["evaluation"]

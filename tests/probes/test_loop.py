@@ -142,6 +142,43 @@ def test_a_closure_does_not_accumulate():
     assert run._session.step == 4
 
 
+@pytest.mark.parametrize(
+    ("clears", "parts", "state"),
+    [("each", 1, "none"), ("each", 2, "none"), ("zeros", 1, "zero"), ("never", 1, "kept"), ("outside", 1, "kept")],
+)
+def test_gradients_that_a_closure_keeps_from_one_evaluation_to_the_next_are_told(clears, parts, state):
+    def body(model, optimizer, x, y):
+        def closure():
+            if clears in ("each", "zeros"):
+                optimizer.zero_grad(set_to_none=clears == "each")
+            losses = [
+                functional.cross_entropy(model(a), b) for a, b in zip(x.chunk(parts), y.chunk(parts), strict=True)
+            ]
+            for loss in losses:  # in parts: these share their weights, and are added up on purpose
+                loss.backward()
+            return sum(losses)
+
+        if clears == "outside":
+            optimizer.zero_grad()
+        optimizer.step(closure)
+
+    run = loop_of(body, kind=torch.optim.LBFGS, max_iter=3)
+
+    assert facts(run, "loop")[-1]["grads_at_backward"] == state
+
+
+def test_a_closure_of_one_evaluation_keeps_what_the_step_before_has_left():
+    def body(model, optimizer, x, y):
+        def closure():
+            loss = functional.cross_entropy(model(x), y)
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+
+    assert facts(loop_of(body), "loop")[-1]["grads_at_backward"] == "kept"
+
+
 def test_accumulation_is_recognised_with_its_last_window():
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), 0.01)

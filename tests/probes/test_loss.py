@@ -202,7 +202,7 @@ def test_terms_are_named_by_variables_and_have_their_values():
     assert facts(run, "loss_terms") == [
         [
             {"name": "ce", "function": "cross_entropy", "factor": 0.5},
-            {"name": "losses.spread", "function": "unknown", "factor": 0.25},
+            {"name": "losses.spread", "function": "code_penalty", "factor": 0.25},
             {"name": "penalty", "function": "sum", "factor": pytest.approx(-0.005)},
         ]
     ]
@@ -252,6 +252,28 @@ def test_the_regulariser_of_an_autoencoder_is_a_term():
         optimizer.step()
 
     assert [t["function"] for t in facts(run, "loss_terms")[0]] == ["mse_loss", "gaussian_kl"]
+
+
+@pytest.mark.parametrize(
+    ("size", "function"),
+    [
+        (lambda code, weight: code.abs().sum(), "code_penalty"),
+        (lambda code, weight: 0.1 * code.pow(2).sum(1).mean(), "code_penalty"),
+        (lambda code, weight: (code * code).mean() / 2, "code_penalty"),
+        (lambda code, weight: torch.relu(weight @ weight).sum(), "unknown"),  # the data does not go through it
+        (lambda code, weight: (code - 0.1).abs().mean(), "l1_loss"),
+        (lambda code, weight: weight.abs().sum(), "l1_penalty"),
+    ],
+)
+def test_the_size_of_what_is_inside_a_model_is_a_term_of_its_own_kind(size, function):
+    weight = torch.eye(3, requires_grad=True)
+    optimizer = torch.optim.SGD([weight], 0.1)
+    with tracked() as run:
+        code = torch.relu(torch.ones(4, 3) @ weight)
+        (functional.mse_loss(code @ torch.ones(3, 2), torch.zeros(4, 2)) + size(code, weight)).backward()
+        optimizer.step()
+
+    assert [term["function"] for term in facts(run, "loss_terms")[0]] == ["mse_loss", function]
 
 
 def test_a_plain_loss_has_no_terms():

@@ -18,7 +18,8 @@ from tests.trainings import data, facts, fault_parts, mlp, readings, step, track
 from tracker.probes import passes
 from tracker.probes import training as trainings
 from tracker.probes.activations import Activations
-from tracker.probes.passes import FREE_PASSES, Passes
+from tracker.probes.budget import FREE_PASSES
+from tracker.probes.passes import Passes
 from tracker.probes.probe import Probe
 
 QUIET = 12

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from tests.trainings import data, facts, mlp, readings, step, tracked
-from tracker.probes.scores import plain_name, results_in, scores_in
+from tracker.probes.scores import plain_name, results_in, scores_in, set_from_themselves
 
 
 def test_floats_called_an_accuracy_are_scores():
@@ -29,6 +29,41 @@ def test_a_sum_that_is_still_to_be_divided_is_no_score():
 
     assert scores_in(sys._getframe()) == {}
     assert val_acc == train_acc
+
+
+def test_a_number_in_a_tensor_is_a_score_and_one_that_another_model_may_have_left_is_not():
+    val_acc, acc = torch.tensor(0.5), torch.tensor(7)
+    results = {"small": {"test_acc": 0.25}, "best_acc": 0.75}
+
+    assert scores_in(sys._getframe()) == {"val_acc": 0.5}
+    assert results
+    assert acc > val_acc
+
+
+def test_of_a_list_it_is_what_was_appended_since_the_last_time():
+    history, train_accs, lengths = {"val_acc": [0.25]}, [0.5], {}
+    found = [scores_in(sys._getframe(), lengths)]
+    for value in (0.5, 0.75):
+        history["val_acc"].append(value)
+        train_accs += [value, value]
+        found.append(scores_in(sys._getframe(), lengths))
+    found.append(scores_in(sys._getframe(), lengths))
+
+    assert found == [{}, {"val_acc": 0.5}, {"val_acc": 0.75}, {}]
+
+
+def test_a_sum_over_several_lines_and_that_of_an_attribute_are_set_from_themselves():
+    def count(self, hits, plain):
+        n = m = 0
+        n += (
+            hits
+            + 1
+        )  # fmt: skip
+        self.right += n
+        m = plain
+        return n, m
+
+    assert set_from_themselves(count.__code__) == {"n", "right"}
 
 
 @pytest.mark.parametrize(("name", "plain"), [("valAcc", "val_acc"), ("Test-Accuracy", "test_accuracy"), ("acc", "acc")])

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 import torch
 
 from ..frames import user_frames, variables
-from . import digests
 from .criterion import Target
-from .data import MOST_SAMPLES, TRAIN, Data, input_of
+from .data import Data
+from .drawn import input_of
+from .loaders import TRAIN
 from .nested import is_measurable, tensors_in
+from .overlap import MOST_SAMPLES, Samples, nowhere
 from .probe import Pass
 
 _MAX_FRAMES = 4
@@ -131,8 +133,8 @@ class Variables:
         if any(_TRAINING & _words(name) for name, _ in sharing):
             return TRAIN
         main = input_of(inputs)
-        samples = digests.of_samples(main, MOST_SAMPLES) if main is not None else []
-        if len(samples) >= _FEW and data.seen_share(samples) == 1:
+        samples = data.overlap.look(main, MOST_SAMPLES, nowhere) if main is not None else Samples([])
+        if len(samples.digests) >= _FEW and data.overlap.seen_share(samples) == 1:
             return TRAIN
         called = [name for name, _ in sharing if _HELD_OUT & _words(name)]
         key = next(iter([*reversed(called), *(name for name, _ in reversed(sharing))]), "")
@@ -141,7 +143,7 @@ class Variables:
             if len(self._sets) >= _MOST_SETS:
                 return None
             split = self._sets[key] = data.next_split()
-        data.share(split, samples)
+        data.overlap.hold_out(split, samples)
         return split
 
     def _was_trained_on(self, variable: torch.Tensor, inputs: list[torch.Tensor]) -> bool:

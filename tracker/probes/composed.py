@@ -86,7 +86,7 @@ def recognise(node: Any, is_negative: bool = False) -> Composed | None:
             is_negative ^= what == "Neg"
             if what in ("Mean", "Sum") and reduction != "sum":  # a sum over one dimension, a mean over the other
                 reduction = what.lower()
-        elif what == "Sqrt" or not (what in ("Div", "Mul") and _is_scaled(node)):
+        elif what == "Sqrt" or not (what in ("Div", "Mul") and is_scaled(node)):
             break
         node = only_input(node)
         if node is None:
@@ -95,7 +95,7 @@ def recognise(node: Any, is_negative: bool = False) -> Composed | None:
     return matcher(node, is_negative, reduction) if matcher is not None else None
 
 
-def _is_scaled(node: Any) -> bool:
+def is_scaled(node: Any) -> bool:
     """True for a product with one number, or a division by one, that needs no gradient."""
     if only_input(node) is None:
         return False

@@ -3,163 +3,30 @@ data."""
 
 from __future__ import annotations
 
-import itertools
-import math
 import sys
 import weakref
-from collections.abc import Sequence
-from types import FrameType, SimpleNamespace
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.data import DataLoader
 
-from ..capture.described import describe_loader
-from ..frames import user_frames, variables
 from ..rules.engine.signals import BATCH_SIZE, LOOKED_AT, OVERLAP, REPEATED
 from . import digests
+from .batches_seen import BatchesSeen
+from .drawn import Drawn, input_of, rows_behind
+from .loaders import TRAIN, Loader, loaders_around
 from .nested import Aside, may_compute, tensors_in
+from .overlap import MOST_SAMPLES, Overlap, Samples, nowhere
 from .probe import Pass, Probe
 from .workers import Workers
 
 if TYPE_CHECKING:
-    from ..rules.engine.records import Json
     from .training import Training
-
-MOST_SAMPLES = 4096
-"""Training samples, and samples of each held-out set, that are digested: 4096 of either take a few milliseconds."""
-
-FEW = math.log(1e6)
-"""Logarithm of the number of different samples there can be, below which equal ones are no surprise."""
-
-_CONTINUOUS = 0.5
-"""Share of the values of a batch that must be different for them to be measured ones, not levels or counts."""
 
 _MOST_LOADERS = 16
 _MOST_PASSES = 8
-_MOST_FRAMES = 8
 _MOST_SAID = 100
 """Times that the fact `loaders` is written: a script may make ever new ones."""
-_WHOLE = ("SequentialSampler", "RandomSampler", "DistributedSampler", "WeightedRandomSampler", "InfiniteSampler")
-"""Samplers that go over all of a data set."""
-
-_COPIED, _COPIED_LABELS = 1 << 14, 1 << 18
-"""Elements of a tensor in a batch, and of one of whole numbers, that is copied to recognise the target: many targets
-are gone before the loss is there."""
-
-TRAIN = "train"
-
-
-class Loader:
-    """What is known of one loader: two over the same data set with different samplers are two."""
-
-    def __init__(self, iterator: Any) -> None:
-        self.split: str | None = None
-        """`train` once a backward followed a batch of it, `val`, `val2` ... once a pass without gradients did."""
-        self.described = _describe(iterator)
-        self.taken = 0
-        """Samples that were digested."""
-        self.yielded = 0
-        """Batches it gave in the pass that is under way, as far as was looked."""
-        self._settings = dict(self.described)
-        self._dataset = _Known(iterator._dataset)
-        self._sampler = _Known(iterator._index_sampler)
-        self._first: int | None = None
-        self._is_whole = type(_inner_sampler(iterator._index_sampler)).__name__ in _WHOLE
-
-    def is_of(self, iterator: Any) -> bool:
-        """True when the iterator comes from this loader."""
-        return self._sampler.is_(iterator._index_sampler) and self._dataset.is_(iterator._dataset)
-
-    def is_from(self, loader: DataLoader[Any]) -> bool:
-        """True when the batches came from this very loader, or one over the same data."""
-        return self._dataset.get() is vars(loader).get("dataset")
-
-    def name_from(self, frame: FrameType, iterator: Any) -> None:
-        """Finds the variable that the loader is in; the outermost one, which is not just a function's parameter."""
-        for at in itertools.islice(user_frames(frame), _MOST_FRAMES):
-            scopes = [variables(at)] + ([at.f_globals] if at.f_code.co_name != "<module>" else [])
-            for name, value in [item for scope in scopes for item in list(scope.items())]:
-                if isinstance(value, DataLoader) and _gives(value, iterator):
-                    self.described["name"] = name
-
-    def has_the_data_of(self, other: Loader) -> bool:
-        """True when both go over the same samples, as far as can be told."""
-        if not self._dataset.is_the_same_as(other._dataset):
-            return False
-        if self._is_whole and other._is_whole:
-            return True
-        mine, theirs = _inner_sampler(self._sampler.get()), _inner_sampler(other._sampler.get())
-        chosen, others = getattr(mine, "indices", None), getattr(theirs, "indices", None)
-        return isinstance(chosen, (list, range)) and isinstance(others, (list, range)) and set(chosen) == set(others)
-
-    def takes_the_place_of(self, other: Loader) -> bool:
-        """True for the same loader made anew, for another epoch, over all of the data, which may be made anew too."""
-        return (
-            (other._dataset.is_the_same_as(self._dataset) or other._dataset.is_gone)
-            and other._sampler.is_gone
-            and self._settings == other._settings
-            and self._is_whole
-        )
-
-    def take_over(self, other: Loader) -> None:
-        """Goes on where the loader that is gone stopped."""
-        self.split, self.described, self.taken = other.split, other.described, other.taken
-        self.yielded, self._first = other.yielded, other._first
-
-    def begin_pass(self, digest: int | None) -> bool:
-        """Another pass begins, with a batch of this digest; True when that makes something known of the loader."""
-        before = dict(self.described)
-        if self._first is not None and digest is not None and self.described.get("same_order") is not False:
-            self.described["same_order"] = self._first == digest
-        self._first = digest
-        if self.yielded > 1 and self.described.get("length") is None:
-            self.described["length"] = self.yielded
-        return self.described != before
-
-
-class Drawn:
-    """A batch as its loader gave it, ahead of any transfer to a device. It keeps nothing of it alive."""
-
-    def __init__(self, loader: Loader, step: int, tensors: Sequence[tuple[str, torch.Tensor]]) -> None:
-        self.loader = loader
-        self.step = step
-        self.size = next((len(t) for _, t in tensors if t.dim()), 0)
-        self.digest: int | None = None
-        self.samples: list[int] = []
-        self.is_evaluated = False
-        """Whether the latest pass of a model over it was one without gradients."""
-        self._given: list[weakref.ref[torch.Tensor]] = []
-        self._held = [(path, weakref.ref(t), t.detach().clone() if _may_be_target(t) else None) for path, t in tensors]
-
-    def tensors(self) -> list[tuple[str, torch.Tensor]]:
-        """(path, tensor): copies as the loader gave them, or the tensors themselves while they live."""
-        found = []
-        for path, ref, copy in self._held:
-            tensor = copy if copy is not None else ref()
-            if tensor is not None:
-                found.append((path, tensor))
-        return found
-
-    def holds(self, value: Any) -> bool:
-        """True for a tensor of the batch itself."""
-        return any(ref() is value for _, ref, _ in self._held)
-
-    def note_evaluated(self, given: Sequence[torch.Tensor]) -> None:
-        """A model was given these without gradients, for this batch."""
-        self.is_evaluated = True
-        self._given = [weakref.ref(tensor) for tensor in given]
-
-    def was_given(self, value: torch.Tensor) -> bool:
-        """True for a tensor that the batch holds, or that was given to the model in its place."""
-        return self.holds(value) or any(ref() is value for ref in self._given)
-
-    def tensor_at(self, wanted: str) -> torch.Tensor | None:
-        """The tensor at one path; None when there is none any more."""
-        for path, ref, copy in self._held:
-            if path == wanted:
-                return copy if copy is not None else ref()
-        return None
 
 
 class Data(Probe):
@@ -184,6 +51,12 @@ class Data(Probe):
     are so few different samples of this kind (a handful of whole numbers) that the same ones come by chance.
     `is_continuous`: most values are different from each other, as those that were measured are.
 
+    Fact `near`, where the setting `near_leakage` asks for it: `{"kind": "signal" | "table" | null, "train_samples",
+    "train_twins", "dimension", "by_chance", "val": {"samples", "twins", "distance", "usual", "example"}, ...}` or
+    `{"why": there is no comparison, ...}`: see `twins`. `distance` is the median of the twins' distance, `usual` that
+    of the same samples to their eighth neighbour, `example` the indices of one in its data set and of its twin's in the
+    training's, null where they are not known.
+
     REPEATED counts batches that were there before in the epoch, among the LOOKED_AT that were digested.
     """
 
@@ -206,20 +79,15 @@ class Data(Probe):
         self._passed_over = -1
         """Steps done when a batch of the training came that was not looked at."""
         self._is_by_hand = True
-        self._by_hand: tuple[int | None, list[int], int] | None = None
+        self._by_hand: tuple[int | None, Samples, int] | None = None
         self._rows_by_hand = 0
         self._rows = 0
         self._given: list[weakref.ref[torch.Tensor]] = []
-        self._batches = 0
-        self._is_few: bool | None = None
-        self._is_continuous = False
         self._sizes: dict[str, int] = {}
         self._seen: set[int] = set()
         self._looked_at = self._repeated = 0
-        self._samples: set[int] = set()
-        self._duplicates = 0
         self._is_first_epoch = True
-        self._held_out: dict[str, set[int]] = {}
+        self.overlap = Overlap(training.session.settings.near_leakage)
 
     # -- batches of a loader ---------------------------------------------------------------------------------------
 
@@ -258,11 +126,16 @@ class Data(Probe):
                 if loader.begin_pass(digest):
                     self._say_loaders()
         if is_watched or loader.split != TRAIN:
-            taken = len(self._samples) if loader.split == TRAIN else loader.taken
+            room = self.overlap.room if loader.split == TRAIN else MOST_SAMPLES - loader.taken
             inputs = input_of([tensor for _, tensor in tensors])
-            if inputs is not None and taken < MOST_SAMPLES:
-                drawn.samples = digests.of_samples(inputs, MOST_SAMPLES - taken)
-                self._note_kind(inputs)
+            if inputs is not None and room > 0:
+                drawn.samples = self.overlap.look(inputs, room, self._places)
+                self.overlap.note_kind(inputs)
+
+    def _places(self) -> list[int] | None:
+        """Indices of the samples of the latest batch in its data set, as far as they are known."""
+        seen = self.training.probe(BatchesSeen)
+        return seen.indices() if seen is not None else None
 
     def _loader(self, iterator: Any) -> Loader:
         for loader in self._loaders:
@@ -281,13 +154,14 @@ class Data(Probe):
         self._say_loaders()
         return loader
 
+    def loader_of(self, iterator: Any) -> Loader | None:
+        """The loader that an iterator comes from, where it gave a batch before."""
+        return next((loader for loader in self._loaders if loader.is_of(iterator)), None)
+
     def unused_loaders(self, frame: FrameType | None) -> list[str]:
         """Variables with loaders of which no batch was taken, as far as is known."""
-        found: dict[str, Any] = {}
-        for at in itertools.islice(user_frames(frame), _MOST_FRAMES):
-            for scope in (variables(at), at.f_globals):
-                found.update({name: value for name, value in list(scope.items()) if isinstance(value, DataLoader)})
-        return [name for name, value in found.items() if not any(one.is_from(value) for one in self._loaders)]
+        found = loaders_around(frame).items()
+        return [name for name, value in found if not any(one.is_from(value) for one in self._loaders)]
 
     def _say_loaders(self) -> None:
         self._said += 1
@@ -307,13 +181,13 @@ class Data(Probe):
             return
         if drawn.loader.split != TRAIN:
             if drawn.loader.split is not None:
-                self._held_out.pop(drawn.loader.split, None)  # a teacher's pass came first: it passed for evaluation
+                self.overlap.forget(drawn.loader.split)  # a teacher's pass came first: it passed for evaluation
             drawn.loader.split = TRAIN
             self._say_loaders()
         self._is_by_hand = False
         self.training.fact("batches", {"source": "loader"})
         self._take(drawn.digest, drawn.samples, drawn.size)
-        drawn.digest, drawn.samples = None, []
+        drawn.digest, drawn.samples = None, Samples([])
 
     def root_forward(self, call: Pass) -> None:
         self.current = None
@@ -358,18 +232,18 @@ class Data(Probe):
             loader.split = TRAIN if TRAIN in known else known[0] if known else self.next_split()
             self._say_loaders()
         if loader.split != TRAIN:
-            loader.taken += len(drawn.samples)
-            self.share(loader.split, drawn.samples)
+            loader.taken += len(drawn.samples.digests)
+            self.overlap.hold_out(loader.split, drawn.samples)
             self._note_size("val", drawn.size)
-        drawn.samples = []
+        drawn.samples = Samples([])
 
     def next_split(self) -> str:
         """The name of a further held-out set: `val`, then `val2`, `val3`."""
-        known = {loader.split for loader in self._loaders} | set(self._held_out)
+        known = {loader.split for loader in self._loaders} | set(self.overlap.held_out)
         number = 1
         while (name := f"val{number}" if number > 1 else "val") in known:
             number += 1
-        self._held_out[name] = set()
+        self.overlap.hold_out(name, Samples([]))
         return name
 
     def _note_by_hand(self, call: Pass) -> None:
@@ -377,51 +251,30 @@ class Data(Probe):
         tensors = [t for _, t in tensors_in((call.args, call.kwargs))]
         inputs = input_of(tensors)
         if inputs is not None:
-            samples = digests.of_samples(inputs, MOST_SAMPLES - len(self._samples))
+            samples = self.overlap.look(inputs, self.overlap.room, nowhere)
             self._by_hand = (digests.of_batch(tensors), samples, len(inputs))
             # The same tensor each time is all of the data, or one batch on purpose, whatever it is a slice of.
             is_known = not self._given or any(given() is inputs for given in self._given)
             self._rows_by_hand = len(inputs) if is_known else rows_behind(inputs)
             if not any(given() is inputs for given in self._given):
                 self._given = [*self._given[1 - _MOST_PASSES :], weakref.ref(inputs)]
-            self._note_kind(inputs)
+            self.overlap.note_kind(inputs)
 
-    def _note_kind(self, inputs: torch.Tensor) -> None:
-        if self._is_few is None and inputs.is_cpu and len(inputs) > 1:
-            part = inputs.detach()[:64].reshape(min(len(inputs), 64), -1)
-            values = part[:, :4096].reshape(-1).tolist()
-            different = len(set(values))
-            self._is_few = part.shape[1] * math.log(max(different, 2)) < FEW
-            self._is_continuous = part.is_floating_point() and different > _CONTINUOUS * len(values)
-
-    def _take(self, digest: int | None, samples: list[int], size: int) -> None:
+    def _take(self, digest: int | None, samples: Samples, size: int) -> None:
         """Takes a batch that is trained on."""
         if digest is not None:
             self._looked_at += 1
-            self._batches += 1
+            self.overlap.batches += 1
             self._repeated += digest in self._seen
             self._seen.add(digest)
-        before = len(self._samples)
-        self._samples.update(samples)
-        if self._is_first_epoch and not self._repeated:  # a whole batch that comes again tells nothing of its samples
-            self._duplicates += len(samples) - (len(self._samples) - before)
+        # A whole batch that comes again tells nothing of its samples.
+        self.overlap.train_on(samples, counts_duplicates=self._is_first_epoch and not self._repeated)
         self._note_size(TRAIN, size)
 
     def _note_size(self, split: str, size: int) -> None:
         if size and self._sizes.get(split) != size:
             self._sizes[split] = size
             self.training.measure(BATCH_SIZE, split, float(size))
-
-    # -- samples on both sides -------------------------------------------------------------------------------------
-
-    def share(self, split: str, samples: list[int]) -> None:
-        """Notes samples of a held-out set."""
-        known = self._held_out.setdefault(split, set())
-        known.update(samples[: MOST_SAMPLES - len(known)])
-
-    def seen_share(self, samples: list[int]) -> float:
-        """Share of samples that training has seen, 0 to 1."""
-        return sum(sample in self._samples for sample in samples) / len(samples) if samples else 0.0
 
     def end_epoch(self) -> None:
         step = self.training.last_step
@@ -431,20 +284,13 @@ class Data(Probe):
         self._seen.clear()
         self._looked_at = self._repeated = 0
         self._is_first_epoch = False
-        found: dict[str, Json] = {
-            "train_samples": len(self._samples),
-            "train_duplicates": self._duplicates,
-            "train_batches": self._batches,
-            "is_few": bool(self._is_few),
-            "is_continuous": self._is_continuous,
-        }
-        for split, samples in self._held_out.items():
-            if samples and self._samples:
-                shared = len(samples & self._samples)
-                self.journal.reading(OVERLAP.name, split, step, shared / len(samples))
-                found[split] = {"samples": len(samples), "shared": shared}
-        if self._samples:
-            self.training.fact("overlap", found)
+        for split, (samples, shared) in self.overlap.shared().items():
+            self.journal.reading(OVERLAP.name, split, step, shared / samples)
+        if self.overlap.trained:
+            self.training.fact("overlap", self.overlap.described())
+        near = self.overlap.near()
+        if near is not None:
+            self.training.fact("near", near)
 
     def end_close(self) -> None:
         self._by_hand = None
@@ -454,83 +300,3 @@ class Data(Probe):
     def finish(self) -> None:
         self.drawn = self.current = None
         self._recent = []
-
-
-def input_of(tensors: Sequence[torch.Tensor]) -> torch.Tensor | None:
-    """The tensor of a batch that tells its samples apart: the first of those with the most values for each."""
-    rows = [t for t in tensors if t.dim() and t.numel()]
-    return max(rows, key=lambda t: t.numel() // len(t), default=None)
-
-
-def rows_behind(tensor: torch.Tensor) -> int:
-    """Rows of the tensor that this one is a slice of, by its memory; its own where it is a copy."""
-    width = tensor.stride(0) if tensor.dim() > 1 else 1
-    if width <= 0:
-        return len(tensor)
-    return max(len(tensor), tensor.untyped_storage().nbytes() // (width * tensor.element_size()))
-
-
-def _may_be_target(tensor: torch.Tensor) -> bool:
-    if not tensor.is_cpu:
-        return False
-    if tensor.is_floating_point() or tensor.dtype is torch.uint8:  # images, mostly
-        return tensor.numel() <= _COPIED and tensor.dim() < 3
-    return tensor.numel() <= _COPIED_LABELS
-
-
-class _Known:
-    """An object that is known again and not kept alive; one without weak references (a list) by its place alone."""
-
-    def __init__(self, value: Any) -> None:
-        self._id = id(value)
-        try:
-            self._ref: Any = weakref.ref(value)
-        except TypeError:
-            self._ref = None
-
-    def is_(self, value: Any) -> bool:
-        return id(value) == self._id and (self._ref is None or self._ref() is value)
-
-    def is_the_same_as(self, other: _Known) -> bool:
-        return self._id == other._id and self.get() is other.get()
-
-    @property
-    def is_gone(self) -> bool:
-        return self._ref is not None and self._ref() is None
-
-    def get(self) -> Any:
-        return None if self._ref is None else self._ref()
-
-
-def _gives(loader: DataLoader[Any], iterator: Any) -> bool:
-    """Whether the iterator is one of this loader's."""
-    held = vars(loader)
-    samplers = (held.get("batch_sampler"), held.get("sampler"))
-    return held.get("dataset") is iterator._dataset and any(one is iterator._index_sampler for one in samplers)
-
-
-def _inner_sampler(sampler: Any) -> Any:
-    return getattr(sampler, "sampler", sampler)
-
-
-def _describe(iterator: Any) -> dict[str, Json]:
-    """The settings of the loader that an iterator comes from, as far as it holds them."""
-    sampler = iterator._index_sampler
-    loader = SimpleNamespace(
-        dataset=iterator._dataset,
-        num_workers=iterator._num_workers,
-        drop_last=iterator._drop_last,
-        persistent_workers=getattr(iterator, "_persistent_workers", None),
-        **({"batch_sampler": sampler} if iterator._auto_collation else {"sampler": sampler}),
-    )
-    found = describe_loader(loader)
-    del found["class"]
-    if type(sampler).__module__.partition(".")[0] == "torch":
-        inner = _inner_sampler(sampler)
-        # Asking for a length calls the data set's and the sampler's `__len__`: only where these are not the user's.
-        if type(inner).__module__.partition(".")[0] == "torch" and found.get("dataset_length") is not None:
-            try:
-                found["length"] = len(sampler)
-            except Exception:
-                found["length"] = None
-    return found

@@ -12,11 +12,11 @@ from .probe import Pass, Probe
 if TYPE_CHECKING:
     from ..rules.engine.records import Json
 
-FIRST = 16
+FIRST = 10
 """Backwards on closely watched steps that are looked at: a table's columns do not change."""
 
 MOST_COLUMNS, MOST_ROWS, MOST_CLASSES = 1024, 4096, 64
-_LEAST_COLUMNS, _LEAST_ROWS = 3, 4
+_LEAST_COLUMNS, _LEAST_ROWS, _LEAST_OF_CLASS = 3, 4, 10
 _TINY = 1e-9
 
 
@@ -152,7 +152,8 @@ class _Sums:
         return torch.where(moved, (self.xy - self.x * self.y / self.n).abs() / (varied * spread).sqrt(), 0.0)
 
     def _distances(self) -> torch.Tensor | None:
-        if len(self.classes) < 2 or min(n for n, _, _ in self.classes.values()) < 2:
+        # Of a few rows of a class all are alike in some column, by chance.
+        if len(self.classes) < 2 or min(n for n, _, _ in self.classes.values()) < _LEAST_OF_CLASS:
             return None
         counts = torch.tensor([float(n) for n, _, _ in self.classes.values()], dtype=torch.float64)[:, None]
         sums = torch.stack([x for _, x, _ in self.classes.values()])

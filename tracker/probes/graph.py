@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ..rules.engine.records import Json
-from . import causality, nodes
+from . import between, causality, flat, nodes
+from .agreement import agreement
 from .axes import WATCHED, dropouts, softmaxes
 from .loss import first_function, unscaled
 from .parameters import is_real
@@ -17,7 +19,7 @@ from .probe import Pass, Probe
 from .sight import Sight, Survey
 from .standing import Standing
 from .terms import terms_of
-from .walk import broadcast, consecutive, signature, tail, walk, weight_of
+from .walk import MAX_NODES, Walk, broadcast, consecutive, signature, tail, walk, weight_of
 
 FIRST = 3
 """First steps whose losses are all walked: later ones are when they look different."""
@@ -28,7 +30,7 @@ _MAX_NAMES = 50
 _MOST_EVER = 10_000
 """Parameters that were owned at some time, beyond which those that are gone are forgotten."""
 _MAX_LOSSES = 8
-_WATCHED = WATCHED | causality.WATCHED
+_WATCHED = WATCHED | causality.WATCHED | flat.WATCHED
 _HIDDEN = ("compiledfunction", "differentiablegraph")
 _HIDDEN_REASON = "The model is compiled: what its last operations are, ahead of the loss, is not seen."
 
@@ -63,6 +65,14 @@ class Graph(Probe):
                       between the last layer and the loss, "summed": the dimension along which a product of matrices
                       sums them then, or None, "batch": samples in the loss, or None, "classes": the dimension in which
                       the loss function looks for the classes, where it is given this as it is, else None}]
+        doubled       [{"first": "softmax" or "sigmoid", "second": the function that squashes its result once more,
+                      "layer": name of the weight ahead of both, or None}]
+        raw           [{"use": "overlap", "logarithm" or "likelihood", "layer": name of the weight}]: what is made for
+                      probabilities, by hand, and is given the scores of a layer as they are
+        stilled       trained parameters that the losses reach through nothing but operations of derivative zero
+        stilled_by    those operations, as Python calls them: ["round"]
+        agreement     "distance" or "similarity" where all losses do nothing but bring two outputs together, both
+                      trained; else None
         dropouts      shares that dropouts leave out, modules and functions, each share once; on the CPU
         ahead         where the labels are the tokens the model was given, one position on: [{"how": "attention",
                       "recurrence" or "convolution", "share": of the attention that goes to later positions, or None,
@@ -99,6 +109,14 @@ class Graph(Probe):
         self._broadcasts: dict[str, Json] = {}
         self._softmaxes: dict[str, Json] = {}
         self._dropouts: set[float] = set()
+        self._alive: dict[int, weakref.ref[torch.Tensor]] = {}
+        """Parameters that a loss reaches with no operation of derivative zero between."""
+        self._flat: dict[str, None] = {}
+        self._doubled: dict[str, Json] = {}
+        self._raw: dict[str, Json] = {}
+        self._agreements: set[str | None] = set()
+        self._agreed: dict[int, weakref.ref[torch.Tensor]] = {}
+        """Weights of the layers whose outputs are brought together."""
         self._ahead: dict[str, Json] = {}
         self._standing = Standing()
         self._fact: dict[str, Json] = {}
@@ -196,16 +214,26 @@ class Graph(Probe):
         if not all(is_real(leaf) for leaf in found.leaves):
             return
         self._is_opaque = self._is_opaque or found.is_opaque
-        before = len(self._reached)
+        before = len(self._reached) + len(self._alive)
         for leaf in found.leaves:
             if id(leaf) not in self._reached or self._reached[id(leaf)]() is not leaf:
                 self._reached[id(leaf)] = weakref.ref(leaf)
         self._reaches_none = not any(isinstance(leaf, torch.nn.Parameter) for leaf in found.leaves)
-        is_larger = len(self._reached) != before
+        self._note_alive(root, found)
+        is_larger = len(self._reached) + len(self._alive) != before
         if self._looks_new or is_larger:
             self._is_new = True
             self._sight.look(sys._getframe())
             self._describe(root, found.linear, found.watched)
+            if not all(isinstance(leaf, torch.nn.Parameter) for leaf in found.leaves):
+                self._agreements.add(None)  # an input with a gradient: a derivative may be what is compared
+
+    def _note_alive(self, root: Any, found: Walk) -> None:
+        stops = flat.flat(found.watched)
+        for leaf in flat.alive(root, stops, MAX_NODES) if stops else found.leaves:
+            if id(leaf) not in self._alive or self._alive[id(leaf)]() is not leaf:
+                self._alive[id(leaf)] = weakref.ref(leaf)
+        self._flat.update(dict.fromkeys(flat.name(node) for node in stops[:_MAX_NAMES]))
 
     def _describe(self, root: Any, linear: list[Any], watched: list[Any]) -> None:
         function = first_function(terms_of(root))
@@ -226,6 +254,7 @@ class Graph(Probe):
         repeated = broadcast(function, root)
         if repeated is not None and len(self._broadcasts) < _MAX_LOSSES:
             self._broadcasts.setdefault(str((repeated["function"], len(repeated["result"]))), repeated)
+        self._describe_end(root, name)
         for softmax in softmaxes(watched, function):
             if len(self._softmaxes) < _MAX_NAMES:
                 self._softmaxes.setdefault(str(softmax), softmax)
@@ -242,6 +271,24 @@ class Graph(Probe):
             if pair not in self._pairs and len(self._pairs) < _MAX_NAMES:
                 widths: list[Json] = [*_widths(first)[:1], *_widths(second)]
                 self._pairs[pair] = {"first": name(first), "second": name(second), "kind": kind, "widths": widths}
+
+    def _describe_end(self, root: Any, name: Callable[[torch.Tensor | None], str | None]) -> None:
+        """What lies between the last layers and the loss."""
+        zone = between.zone_of(root)
+        for first, second, node in between.doubled(zone):
+            _, layer = tail(node)
+            one: Json = {"first": first, "second": second, "layer": name(weight_of(layer)) if layer else None}
+            if len(self._doubled) < _MAX_LOSSES:
+                self._doubled.setdefault(str(one), one)
+        for use, node in between.raw(zone, root):
+            ops, layer = tail(node)
+            if between.is_raw(ops, layer) and len(self._raw) < _MAX_LOSSES:
+                one = {"use": use, "layer": name(weight_of(layer))}
+                self._raw.setdefault(str(one), one)
+        if len(self._agreements) < 2:
+            kind, made_by = agreement(zone, root) or (None, [])
+            self._agreements.add(kind)
+            self._agreed.update((id(weight), weakref.ref(weight)) for weight in made_by)
 
     # -- the fact --------------------------------------------------------------------------------------------------
 
@@ -272,6 +319,7 @@ class Graph(Probe):
             "idle": survey.others(reached.keys() | held) if held else [],
             "shared": self._shared(),
             "stale": [mine[key][0] for key in mine if key in stale],
+            "stilled": [mine[key][0] for key in mine if key in reached and self._is_still(mine[key][1])],
         }
         fact: dict[str, Json] = {"reached": sum(1 for key in reached if key in names or key in held)}
         for key, found in lists.items():
@@ -285,11 +333,20 @@ class Graph(Probe):
         fact["linear_pairs"] = list(self._pairs.values())
         fact["broadcast"] = list(self._broadcasts.values())
         fact["softmaxes"] = list(self._softmaxes.values())
+        fact["doubled"] = list(self._doubled.values())
+        fact["raw"] = list(self._raw.values())
+        fact["stilled_by"] = list[Json](self._flat)
+        are_held = all(key in held for key, ref in self._agreed.items() if ref() is not None)
+        fact["agreement"] = next(iter(self._agreements)) if len(self._agreements) == 1 and are_held else None
         fact["dropouts"] = list[Json](sorted(self._dropouts))
         fact["ahead"] = list(self._ahead.values())
         if self._walks or self._has_leaf:
             self._fact = fact
             self.training.fact("graph", fact)
+
+    def _is_still(self, parameter: torch.Tensor) -> bool:
+        alive = self._alive.get(id(parameter))
+        return parameter.requires_grad and (alive is None or alive() is not parameter)
 
     def _unstepped(self) -> list[Json]:
         return self._standing.told(self._reached.keys())

@@ -98,6 +98,9 @@ def _install_all() -> None:
                 batch = original(iterator)
             except BaseException as error:
                 leave_no_frame(error)
+                training = _current() if type(error) is StopIteration else None
+                if training is not None and training.followed.is_here():
+                    training.after_pass(iterator)
                 raise
             training = _current()
             if training is not None and training.followed.is_here():

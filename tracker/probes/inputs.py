@@ -16,7 +16,8 @@ from ..rules.engine.signals import (
     LABEL_PADDING,
     LABEL_RUNS,
 )
-from .data import TRAIN, Data
+from .data import Data
+from .loaders import TRAIN
 from .nested import Aside, may_compute, tensors_in
 from .probe import Pass, Probe
 from .readback import Label

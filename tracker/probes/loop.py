@@ -29,7 +29,8 @@ class Loop(Probe):
     forward pass is taken to be its beginning or the end of the step, so that the first thing is one of zero_grad,
     forward and backward. `grads_at_backward` says what the gradients were when the first backward behind a step began
     (at best over the backwards between two steps of the same optimizer, at worst over the optimizers); `kept` ones are
-    those of an earlier step, to which this one's are added. `discarded` is true once all gradients that a backward had
+    those of an earlier step, to which this one's are added. In a closure they are kept from one evaluation to the next,
+    between which the optimizer has moved the weights. `discarded` is true once all gradients that a backward had
     left an optimizer were gone, or zero, when it stepped. `wiped` is true once, in two steps, all that a backward had
     left was gone when the next backward of the same step began, and the step was made with what the last one left; not
     where gradients of the model's input are wanted, as for adversarial samples.
@@ -66,6 +67,8 @@ class Loop(Probe):
         self._wipes = (0, 0)
         """How often all gradients were gone when a backward of the step began, and how many backwards it has had."""
         self._n_wiped = 0
+        self._inside: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
+        """For each optimizer, by number: a parameter, and its version behind the latest backward of a closure."""
         self._counts = (0, 0, 0)
         self._per_step = (0, 0)
 
@@ -95,7 +98,7 @@ class Loop(Probe):
 
     def adopted(self) -> None:
         # It may have the number of one that is gone, of whose gradients the rest is about.
-        self._best, self._asked = {}, {}
+        self._best, self._asked, self._inside = {}, {}, {}
 
     def begin_close(self) -> None:
         self._noted, self._best, self._left, self._asked = [], {}, {}, {}
@@ -142,6 +145,7 @@ class Loop(Probe):
             self._wipes = (self._wipes[0] + is_wiped, self._wipes[1] + 1)
         self._left = {}
         if self.training.in_step:
+            self._look_inside()
             return
         for owned in self.training.owned:
             grads = [p.grad for _, p in owned.items() if p.is_leaf and p.grad is not None and is_real(p)]
@@ -152,8 +156,29 @@ class Loop(Probe):
                 self._asked[key] = self._asked.get(key, 0) + 1
                 self._ask("before", owned.number, grads)
 
+    def _look_inside(self) -> None:
+        """A backward of a closure begins: what is there of weights that were moved since belongs to them no more.
+
+        Batches that a closure adds up share their weights; evaluations of an objective have the optimizer in between.
+        """
+        for owned in self.training.owned:
+            ref, version = self._inside.pop(owned.number, (None, 0))
+            p = ref() if ref is not None else None
+            if p is None or p._version == version:
+                continue
+            grads = [q.grad for _, q in owned.items() if q.is_leaf and q.grad is not None and is_real(q)]
+            if grads:
+                self._ask("inside", owned.number, grads)
+            else:
+                self._worst = self._worst or 0
+
     def after_backward(self) -> None:
         self._has_stepped = False
+        if self.training.in_step:
+            for owned in self.training.owned:
+                moved = next((p for _, p in owned.items() if p.is_leaf and p.grad is not None), None)
+                if moved is not None:
+                    self._inside[owned.number] = weakref.ref(moved), moved._version
         for owned in self.training.owned:
             for _, p in owned.items():
                 if p.is_leaf and p.grad is not None:  # to ask another one for its gradient warns
@@ -203,6 +228,8 @@ class Loop(Probe):
         number = int(subject)
         if what == "left":
             self._is_discarded = self._is_discarded or norm == 0.0
+        elif what == "inside":
+            self._worst = max(2 if norm != 0.0 else 1, self._worst or 0)
         elif (number, step) in self._asked:
             self._best[number] = min(self._best.get(number, 2), 2 if norm != 0.0 else 1)
         elif (number, step) in self._late:

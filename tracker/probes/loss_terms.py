@@ -11,10 +11,14 @@ import torch
 from ..rules.engine.records import Json
 from ..rules.engine.signals import LOSS_TERM
 from . import nodes
+from .codes import penalises_a_code
 from .loss import function_of, unscaled
 from .probe import Probe
 from .terms import Term, has_addend, scalars_in, terms_of
 from .values import value_of
+
+CODE_PENALTY = "code_penalty"
+"""Function of a term that is the size of what is inside a model: the L1 norm of the code of a sparse autoencoder."""
 
 _MAX_TERMS = 20
 _SAME = 1e-3
@@ -64,6 +68,8 @@ class LossTerms(Probe):
         functions: dict[str, str] = {}
         for term in found:
             function = self._function(term)
+            if function == "unknown" and penalises_a_code(term.node, [one.node for one in found if one is not term]):
+                function = CODE_PENALTY
             name = term.variable.name if term.variable is not None else function
             while name in functions and (functions[name] != function or term.variable is not None):
                 name += "'"

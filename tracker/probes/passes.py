@@ -24,9 +24,11 @@ import torch
 from torch.nn.modules import module as _torch_modules
 
 from .. import active
+from .budget import FRUITLESS, EvaluationBudget
 from .likeness import MODULE_CALL, as_without_hooks, note_warnings_given
 from .models import Model, has_parameters, tensors_in
 from .probe import Pass, Probe, Tap
+from .surroundings import caller_of_tap, frames, is_special, something_is_compiled
 
 if TYPE_CHECKING:
     from .training import Training
@@ -34,29 +36,17 @@ if TYPE_CHECKING:
 Called = Callable[[Model, str, Any, tuple[Any, ...], Any], None]
 """Called with the model, a module's name in it, the module, its positional inputs and its output."""
 
-FREE_PASSES = 16
-"""Passes of one evaluation that are looked at whatever they cost; the others while the governor has room."""
-
-FREE_IN_A_ROW = 16
-"""Steps in a row with passes without gradients, behind which none is free any more: a teacher's, or a rollout."""
-
-FRUITLESS = 16
-"""Times that a line may switch gradients off in vain, such as for an accuracy, before it opens no window any more."""
-
 MOST_MODELS = 256
 """Modules called by themselves that are known at a time; with more, they are made as they are used."""
 
 _HOOK_SECONDS = 1.5e-6
 """What one module's call costs with our hooks in place: 1.2 to 1.6 us, measured with hooks that do nothing."""
 
-_FRAMES = 60
-
 _WITHOUT_GRAPH = ("torch.utils.checkpoint", "torch.jit._trace")
 """What calls a model without gradients though it does not evaluate it: a training pass whose graph is made later, and
 the comparison of a traced model with the original."""
 
 _PACKAGE = __name__.split(".")[0]
-_TAP_MODULES = {f"{__name__.rpartition('.')[0]}.{name}" for name in ("passes", "telling", "training", "hooks")}
 
 COMPILED = (
     "torch.compile is used: hooks would change what is compiled, so that modules, their outputs and evaluation passes "
@@ -120,8 +110,7 @@ class Passes(Probe):
     def __init__(self, training: Training) -> None:
         super().__init__(training)
         self.watchers: list[Watcher] = []
-        self.left_out = 0
-        """Passes of the latest evaluation that were not looked at, at least: the budget was used up."""
+        self.budget = EvaluationBudget(training.governor)
         self._models: dict[int, tuple[weakref.ref[Any], Model | None]] = {}
         self._numbers = itertools.count()
         self._state = _State()
@@ -129,12 +118,6 @@ class Passes(Probe):
         self._window = 1
         self._is_closed = False
         """No window will open again."""
-        self._opened_at = self._cut_at = -1
-        self._evaluated = self._in_a_row = 0
-        self._place: tuple[str, int] | None = None
-        """File and line that opened the window."""
-        self._fruitless: dict[tuple[str, int], int] = {}
-        """How often nothing was called without gradients behind a line that switched them off, without a break."""
         _all.add(self)
 
     # -- windows ---------------------------------------------------------------------------------------------------
@@ -163,12 +146,12 @@ class Passes(Probe):
 
     def before_eval(self, args: Any, kwargs: Any) -> None:
         """A module is about to be put into evaluation mode."""
-        self._open_for_evaluation(_caller_of_tap())
+        self._open_for_evaluation(caller_of_tap())
 
     def before_no_grad(self, args: Any, kwargs: Any) -> None:
         """Gradients are about to be switched off."""
         if not self.is_open:
-            self._open_for_evaluation(_caller_of_tap())
+            self._open_for_evaluation(caller_of_tap())
 
     def before_compile(self, args: Any, kwargs: Any) -> None:
         """Something is about to be compiled: the hooks of all runs go, and stay away."""
@@ -186,7 +169,7 @@ class Passes(Probe):
         self._shut()
 
     def _open(self) -> None:
-        if not self._is_closed and _something_is_compiled():
+        if not self._is_closed and something_is_compiled():
             self.close_for_good()
         if not self._is_closed:
             # Not by `register_module_forward_hook`: the numbers it hands out are pickled with the user's own hooks.
@@ -211,25 +194,19 @@ class Passes(Probe):
     def _open_for_evaluation(self, frame: FrameType | None) -> None:
         """Opens a window if `frame` is the user's, and not inside a forward pass."""
         step = self.training.done
-        if self._is_closed or self._cut_at == step:
+        if self._is_closed or self.budget.cut_at == step:
             return
         while frame is not None and frame.f_globals.get("__name__") == "torch.utils._contextlib":
             frame = frame.f_back  # the user's function is decorated with it
         if frame is None or str(frame.f_globals.get("__name__", "")).split(".")[0] in ("torch", _PACKAGE):
             return
         place = (frame.f_code.co_filename, frame.f_lineno)
-        if self._fruitless.get(place, 0) >= FRUITLESS or any(at.f_code is MODULE_CALL for at in _frames(frame)):
+        if self.budget.fruitless.get(place, 0) >= FRUITLESS or any(at.f_code is MODULE_CALL for at in frames(frame)):
             return
-        self._new_evaluation(step)
+        self.budget.begin(step)
         if not self.is_open:
-            self._place = place
+            self.budget.place = place
             self._open()
-
-    def _new_evaluation(self, step: int) -> None:
-        """What follows, behind `step` steps, is one evaluation; at every step, it is a part of training."""
-        if self._opened_at != step:
-            self._in_a_row = self._in_a_row + 1 if step - self._opened_at == 1 and self._evaluated else 0
-            self._opened_at, self._evaluated, self.left_out = step, 0, 0
 
     # -- hooks -----------------------------------------------------------------------------------------------------
 
@@ -287,25 +264,23 @@ class Passes(Probe):
         began = perf_counter()
         training = self.training
         model = self._known(module)
-        if model is None or _is_special():
+        if model is None or is_special():
             return
         session = active.current()
         if session is None or session is not training.session or not training.followed.is_here():
             return
         has_grad = torch.is_grad_enabled()
-        if not training.close and (training.done != self._opened_at or (has_grad and module.training)):
-            if self._place is not None:
-                # Nothing was called without gradients: if that is how it always is, look there no more.
-                fruitless = 0 if self._evaluated else self._fruitless.get(self._place, 0) + 1
-                if fruitless or self._place in self._fruitless:
-                    self._fruitless[self._place] = fruitless
-                self._place = None
+        if not training.close and (training.done != self.budget.opened_at or (has_grad and module.training)):
+            if self.budget.place is not None:
+                self.budget.note_place()
             self._shut()  # training goes on, on a step that is not looked at
             return
         if not has_grad:
-            if not self._may_evaluate():
+            if not self.budget.allows(training.done):
+                if self.budget.left_out == 1 and not training.close:
+                    self._shut()  # the evaluation was cut short just now
                 return
-            if any(frame.f_globals.get("__name__") in _WITHOUT_GRAPH for frame in _frames(sys._getframe(2))):
+            if any(frame.f_globals.get("__name__") in _WITHOUT_GRAPH for frame in frames(sys._getframe(2))):
                 return
         state.model, state.modules = model, 0
         state.calls = tuple(self._watching(model, has_grad))
@@ -325,20 +300,6 @@ class Passes(Probe):
         """A watcher failed: it is told of nothing any more, and switched off as the probe it is."""
         self.watchers = [other for other in self.watchers if other is not watcher]
         self.training._fault(watcher, error)
-
-    def _may_evaluate(self) -> bool:
-        """Whether the pass without gradients that begins is looked at; if not, the window closes."""
-        if self._cut_at == self.training.done:
-            self.left_out += 1
-            return False
-        self._new_evaluation(self.training.done)  # on a step that is looked at closely nobody had to open the window
-        self._evaluated += 1
-        if (self._evaluated <= FREE_PASSES and self._in_a_row < FREE_IN_A_ROW) or self.training.governor.has_room:
-            return True
-        self._cut_at, self.left_out = self.training.done, 1
-        if not self.training.close:
-            self._shut()
-        return False
 
     def _end(self, state: _State, model: Model, module: Any, args: Any, kwargs: Any, output: Any) -> None:
         began = perf_counter()
@@ -377,40 +338,3 @@ _unheard = torch._C.DisableTorchFunction
 """Neither a mode of the user's nor a class of tensors of theirs hears what we ask of a tensor."""
 _keys = itertools.count(1)
 _all: weakref.WeakSet[Passes] = weakref.WeakSet()
-
-
-def _frames(frame: FrameType | None) -> Iterator[FrameType]:
-    for _ in range(_FRAMES):
-        if frame is None:
-            return
-        yield frame
-        frame = frame.f_back
-
-
-def _caller_of_tap() -> FrameType | None:
-    """The frame that called a tapped function: the first that is not on the way from there to the probe."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__") in _TAP_MODULES:
-        frame = frame.f_back
-    return frame
-
-
-def _something_is_compiled() -> bool:
-    """Whether `torch.compile` was used before we could hear of it."""
-    dynamo = sys.modules.get("torch._dynamo.eval_frame")
-    backends = getattr(dynamo, "cached_backends", {})
-    # None stands for `torch._disable_dynamo`, which optimizers use.
-    return bool(backends) and any(backend is not None for backend in list(backends.values()))
-
-
-def _is_special() -> bool:
-    """Whether this is no plain forward pass, or one in which what we compute would be noticed."""
-    c = torch._C
-    return bool(
-        torch.compiler.is_compiling()
-        or c._get_tracing_state() is not None
-        or c._functorch.peek_interpreter_stack() is not None
-        or c._len_torch_dispatch_stack() > 0
-        or c._current_graph_task_id() != -1
-        or (torch.cuda._initialized and torch.cuda.is_current_stream_capturing())
-    )

@@ -15,6 +15,7 @@ from ..rules.engine.signals import SIGNALS
 from .activations import Activations
 from .batches_seen import BatchesSeen
 from .clipping import Clipping
+from .contracts import Contracts
 from .data import Data
 from .evaluation import Evaluation
 from .features import Features
@@ -33,6 +34,7 @@ from .probe import Probe
 from .rates import Rates
 from .retained import Retained
 from .schedulers import Schedulers
+from .sequences import Sequences
 from .signs import Signs
 from .spelling import Spelling
 from .system import System
@@ -50,8 +52,10 @@ PROBES: tuple[type[Probe], ...] = (
     LossFunction,
     LossTerms,
     Targets,
+    Contracts,
     Signs,
     Graph,
+    Sequences,
     Workers,
     BatchesSeen,
     Data,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 import torch
 
-from ..rules.engine.records import Json
+from .. import stalls
+from ..rules.engine.records import STALLED, Json
 from ..rules.engine.signals import MEMORY, STEP_SECONDS_LONGEST, WAIT_DATA
 from .probe import Probe, Tap
 
@@ -27,6 +28,9 @@ class System(Probe):
     has none. MEMORY is the resident set of the process (`process`) and what tensors hold on CUDA devices (`cuda`), at
     the end of the epoch, at most every `_BETWEEN` seconds. STEP_SECONDS_LONGEST is the longest time between the ends of
     two steps with no epoch, evaluation or close look in between.
+
+    Event `stalled`: nothing was heard of the training, neither a step nor a batch, for far longer than ever before; its
+    form: `records.STALLED`. It is told once the training goes on, or is interrupted.
 
     Fact `determinism`, at the end: `{"cuda": whether a GPU was in use, "deterministic_algorithms", "cudnn_benchmark":
     what was set then}`, the latter two with a GPU only.
@@ -51,12 +55,19 @@ class System(Probe):
         """Waiting since the last step, and when it began: an epoch is over once the next one has drawn a batch."""
         self._step_ended = 0.0
         self._longest = 0.0
+        self._heard = self._quiet = 0.0
+        """When the training gave its last sign of life, a step or a batch, and the longest time between two of them."""
+        self._is_waiting = False
+        """Whether a loader was asked for a batch, and has not given it."""
         self._is_alone = False
         """Whether the time since the last step's end is that of one step, and of nothing else."""
 
     def wait(self, args: Any, kwargs: Any) -> None:
         """A loader is asked for a batch."""
         now = perf_counter()
+        if now - self._heard > self._quiet:
+            self._note_silence(now, self.training.last_step)
+        self._heard, self._is_waiting = now, True
         if not torch.is_grad_enabled():
             self._asked, self._is_alone = 0.0, False
             return
@@ -65,12 +76,19 @@ class System(Probe):
 
     def waited(self, args: Any, kwargs: Any, result: Any) -> None:
         """It gave one."""
+        now = perf_counter()
+        if now - self._heard > self._quiet:
+            self._note_silence(now, self.training.last_step, "loader")
+        self._heard, self._is_waiting = now, False
         if self._asked:
-            self._ahead += perf_counter() - self._asked
+            self._ahead += now - self._asked
             self._asked = 0.0
 
     def end_step(self) -> None:
         now = perf_counter()
+        if now - self._heard > self._quiet:
+            self._note_silence(now, self.training.last_step - 1)
+        self._heard = now
         # A close look takes a while, and the step behind one begins with its rest.
         is_close = self.training.close
         if self._is_alone and not is_close and now - self._step_ended > self._longest:
@@ -80,6 +98,23 @@ class System(Probe):
             self._began = self._began or self._ahead_since
             self._waited += self._ahead
             self._ahead = self._ahead_since = 0.0
+
+    def _note_silence(self, now: float, step: int, where: str = "", went_on: bool = True) -> None:
+        """The longest silence so far is over, which began behind `step`: an event, if the run counts as stalled."""
+        if not self._heard:
+            return  # this is the first sign
+        seconds, longest, self._quiet = now - self._heard, self._quiet, now - self._heard
+        if seconds > stalls.bar(0.0, longest):  # the pace is asked for only then: that takes a while
+            pace = stalls.pace_of(self.journal.path)._replace(step=step)
+            if seconds > stalls.bar(pace.step_seconds or 0.0, longest):
+                data = stalls.described(pace, time() - seconds, seconds, longest, went_on, where)
+                self.journal.event(STALLED, step, data)
+
+    def interrupted(self) -> None:
+        """The run is ended by an exception or an interruption, before anything else is written of its end."""
+        now = perf_counter()
+        if now - self._heard > self._quiet:
+            self._note_silence(now, self.training.last_step, "loader" if self._is_waiting else "", went_on=False)
 
     def end_epoch(self) -> None:
         step = self.training.last_step

@@ -41,6 +41,9 @@ class Tally:
 
     def __init__(self, criterion: Criterion, with_loss: bool = True) -> None:
         self.samples = 0
+        self.rows = 0
+        """Answers that are judged: of sequences, those at every position."""
+        self.batches = 0
         self.criterion = criterion
         self._with_loss = with_loss
         self._waiting: list[tuple[int, torch.Tensor, torch.Tensor]] = []
@@ -49,8 +52,13 @@ class Tally:
         self._counts: torch.Tensor | None = None
 
     def add(self, outputs: torch.Tensor, targets: torch.Tensor, size: int) -> None:
-        """Takes one batch of `size` samples, as `Criterion.prepare` gives it; raises nothing for strange values."""
+        """Takes one batch of `size` samples, as `Criterion.prepare` gives it.
+
+        Raises `Mismatch`, here or when asked, for targets that the loss does not take: labels that are no classes, say.
+        """
         self.samples += size
+        self.rows += len(targets) if targets.dim() else 1
+        self.batches += 1
         if outputs.numel() <= CHUNK // 4:
             # Copies: the script may write to its own.
             self._waiting.append((size, outputs.clone(), targets.clone()))
@@ -61,7 +69,7 @@ class Tally:
             self._judge([size], *_thinned(outputs, targets))
 
     def ask(self) -> Answer | None:
-        """Everything so far, on its way home; None when there is nothing."""
+        """Everything so far, on its way home; None when there is nothing. Raises `Mismatch` as `add` does."""
         self._judge_waiting()
         if self._sums is None or self._counts is None:
             return None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-import weakref
-from collections.abc import Callable
 from time import perf_counter, time
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -15,18 +13,23 @@ import torch
 from .. import reproducing
 from ..rules.engine.errors import RuleError
 from ..rules.engine.records import Json
-from ..rules.engine.signals import BACKWARDS, GRAD_NORM, LOSS, UPDATE_RATIO, Signal
+from ..rules.engine.signals import BACKWARDS
+from .compiled_steps import CompiledSteps
+from .data_passes import DataPasses
+from .evaluation import Evaluation
 from .followed import Followed
 from .losses import LossFunction
 from .manual import ByHand
+from .measuring import Measuring
 from .optimizers import Entry, Optimizers, steps_running, waiting
 from .parameters import Owned, is_real
 from .precision import Precision
 from .probe import Pass, Probe
-from .readback import Label, Readback, Row
 from .registry import PROBES, plugin_probes
 from .sampling import Governor
-from .telling import Telling, dispatch_modes, function_modes
+from .scaling import ScaledLosses, is_skipped
+from .system import System
+from .telling import dispatch_modes, function_modes
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -42,9 +45,6 @@ STEPS_BEFORE = 20
 TURNS = 3
 """Times that two optimizers must have stepped in turn, each after a loss of its own, for the profile `gan`."""
 
-_ALARMING = (LOSS.name, GRAD_NORM.name)
-"""Signals whose NaNs and infinities are judged at once."""
-
 _JUDGE_MASK = 7
 """The rules for steps may be asked after every eighth step: asking whether it is time costs more than most steps do."""
 
@@ -55,7 +55,7 @@ _grad_enabled = torch.is_grad_enabled
 _Tensor = torch.Tensor
 
 
-class Training(Telling):
+class Training(Measuring):
     """The loop of one run, as the hooks tell of it. A fault in a probe switches that probe off, never the training."""
 
     def __init__(self, session: Session, observe: str = "standard") -> None:
@@ -69,9 +69,8 @@ class Training(Telling):
         """Step behind which a re-run ends."""
         if again.get("debug"):
             self.governor.look_from(0 if self._until == math.inf else max(0, int(self._until) - STEPS_BEFORE))
-        self.readback = Readback(self._write, self._write_row)
         self.followed = Followed(self.unseen)
-        self._compiled = _compiled()
+        self._compiled_steps = CompiledSteps()
         self.backwards = 0
         """Backward calls so far."""
         self.batches = 0
@@ -91,7 +90,6 @@ class Training(Telling):
         self._clock = session.clock
         self._entries = Optimizers()
         self._inside: Entry | None = None
-        self._stepped: set[int] = set()
         self._expected: set[int] = set()
         self._began = False
         self._described = 0
@@ -100,15 +98,11 @@ class Training(Telling):
         """Looks out for a loop without an optimizer; None once an optimizer has stepped."""
         self._backwards_at_step = 0
         self._backwards_at_round = self._per_step = 0
-        self._passes: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-        self._last_pass: Callable[[], Any] = _nothing
-        self._drawn: tuple[int, int, Callable[[], object]] = (0, 0, _nothing)
+        self._passes = DataPasses(session)
         self._accepted: object = None
         """The pass that training has taken its last batch from, as the clock knows it."""
-        self._pass_count = 0
         self._next_close = 0
-        self._deferred: list[tuple[Signal, str, float | torch.Tensor]] = []
-        self._scaled: list[tuple[weakref.ref[torch.Tensor], torch.Tensor]] = []
+        self._scaled = ScaledLosses()
         self._last_clock = 0.0
         self._began_at = 0.0
         """When the call of a hook began that is under way."""
@@ -121,16 +115,6 @@ class Training(Telling):
         self._set_close(True)
 
     # -- what probes ask of it -------------------------------------------------------------------------------------
-
-    @property
-    def done(self) -> int:
-        """Optimizer steps done, a round that may still go on included."""
-        return self.step + (1 if self._stepped else 0)
-
-    @property
-    def last_step(self) -> int:
-        """The step that was completed last; what is known of an epoch is written at it."""
-        return max(0, self.done - 1)
 
     @property
     def owned(self) -> list[Owned]:
@@ -167,47 +151,6 @@ class Training(Telling):
         function = self.probe(LossFunction)
         return function.label_counts if function is not None else {}
 
-    def measure(self, signal: Signal, subject: str, value: float | torch.Tensor) -> None:
-        """Writes a number at this step; one that is on a device is read back later, together with others."""
-        if isinstance(value, torch.Tensor):
-            self.readback.add([Label(signal.name, subject, self.step)], value)
-        else:
-            self._write(signal.name, subject, self.step, value)
-
-    def measure_in_round(self, signal: Signal, value: float | torch.Tensor) -> None:
-        """Writes a number that belongs to the next step of an optimizer.
-
-        When some optimizers of a round have stepped, that may be this round's or the next one's: the next step tells.
-        """
-        if self._stepped:
-            self._deferred.append((signal, "", value if isinstance(value, float) else value.detach().clone()))
-        elif type(value) is float and value - value == 0.0:  # finite; the way of nearly every loss
-            self.journal.reading(signal.name, "", self.step, value)
-        else:
-            self.measure(signal, "", value)
-
-    def measure_row(self, row: Row, values: torch.Tensor) -> None:
-        """Writes one number for each subject of a row at this step, as `measure` does."""
-        self.readback.add_row(row, self.step, values)
-
-    def _write_row(self, row: Row, step: int, values: list[float]) -> None:
-        total = sum(values)
-        if total - total == 0.0:  # all are finite
-            self.journal.readings(row.tags(self.journal.tag), step, values)
-        else:
-            for subject, value in zip(row.subjects, values, strict=True):
-                self._write(row.signal, subject, step, value)
-
-    def _write(self, signal: str, subject: str, step: int, value: float) -> None:
-        if not math.isfinite(value):
-            if signal == UPDATE_RATIO.name:
-                return  # of a weight of zero: there is no ratio
-            self.journal.reading(signal, subject, step, value)
-            if signal in _ALARMING:
-                self.session.judging.at_once(self.done)
-        else:
-            self.journal.reading(signal, subject, step, value)
-
     def _choose_calls(self) -> None:
         super()._choose_calls()
         if self._by_hand is not None and self._by_hand.updates is not None:
@@ -230,30 +173,33 @@ class Training(Telling):
         """A data loader gave a batch."""
         began = perf_counter()
         try:
-            if self._last_pass() is not iterator or iterator._num_yielded == 1:
-                self._note_pass(iterator)
+            if self._passes.latest() is not iterator or iterator._num_yielded == 1:
+                self._passes.note(iterator)
             if _grad_enabled():
                 self.batches += 1
-                self._clock.drawn = self._drawn
+                self._clock.drawn = self._passes.drawn
         except Exception as error:
             self.guard.fault("loader", error)
         finally:
             if self._on_batch:
                 self._tell(self._on_batch, iterator, batch)
+            if iterator._num_yielded == 1:
+                evaluation = self.probe(Evaluation)
+                if evaluation is not None:
+                    self._tell([(evaluation, evaluation.begin_pass)], iterator)
             self.governor.spent += perf_counter() - began
 
-    def _note_pass(self, iterator: Any) -> None:
-        """A pass over data begins, or goes on after a batch of another one."""
-        # A number for each pass: the next epoch's iterator may live at the address of the last one's, and one with
-        # persistent workers is used again, and counts from one again.
-        number = self._passes.get(iterator)
-        if number is None or getattr(iterator, "_num_yielded", 0) == 1:
-            self._pass_count += 1
-            number = self._passes[iterator] = self._pass_count
-            self.session.note_loader(iterator)
-        self._last_pass = weakref.ref(iterator)
-        dataset = getattr(iterator, "_dataset", iterator)
-        self._drawn = (id(dataset), number, self._last_pass)
+    def after_pass(self, iterator: Any) -> None:
+        """A data loader has no more batches."""
+        began = perf_counter()
+        try:
+            evaluation = self.probe(Evaluation)
+            if evaluation is not None:
+                self._tell([(evaluation, evaluation.end_pass)], iterator)
+        except Exception as error:
+            self.guard.fault("loader", error)
+        finally:
+            self.governor.spent += perf_counter() - began
 
     def after_root(self, call: Pass) -> None:
         """The whole model was called, on a closely watched step or in evaluation."""
@@ -261,13 +207,13 @@ class Training(Telling):
 
     def after_scale(self, scaler: Any, outputs: Any, scaled: Any) -> None:
         """A gradient scaler scaled the loss: backward will see `scaled`, the loss is `outputs`."""
-        if scaled is not outputs and not self._scaled:
+        if scaled is not outputs and not self._scaled.pairs:
             precision = self.probe(Precision)
             if precision is not None:
                 self._tell([(precision, precision.first_scaled)], scaler)
         if isinstance(outputs, torch.Tensor) and isinstance(scaled, torch.Tensor) and scaled is not outputs:
             self.has_scaled_gradients = True
-            self._scaled = [*self._scaled[-3:], (weakref.ref(scaled), outputs.detach())]
+            self._scaled.note(scaled, outputs)
 
     def before_backward(self, tensors: Any) -> None:
         """`backward` is about to run on `tensors`."""
@@ -296,7 +242,7 @@ class Training(Telling):
             else:
                 self._activity()
                 self._accepted = drawn
-            loss = self._unscaled(tensors) if self._scaled else tensors
+            loss = self._scaled.unscaled(tensors) if self._scaled.pairs else tensors
             if self.awaited is not None:
                 self._tell([(self.awaited, self.awaited.look)], tensors)
             if self.close or function_modes():
@@ -338,7 +284,7 @@ class Training(Telling):
             entry = self._entries.find(id(optimizer))
             if self._inside is not None and self._inside is not entry and steps_running() > 1:
                 return  # the step of one that is wrapped in another: it is the outer one's
-            if self._scaled and _is_skipped(optimizer):
+            if self._scaled.pairs and is_skipped(optimizer):
                 self._inside = None
                 precision = self.probe(Precision)
                 if precision is not None:
@@ -469,6 +415,12 @@ class Training(Telling):
         self._tell_all("begin_another")
         self._plan(self.step)
 
+    def note_interruption(self) -> None:
+        """The run is ended from outside, or by an exception: what nothing else is to be written before."""
+        system = self.probe(System)
+        if system is not None:
+            self._tell([(system, system.interrupted)])
+
     def finish(self) -> int:
         """Ends a round that is under way, and reads back what is still on a device; returns the steps done."""
         self._began_at = perf_counter()
@@ -487,23 +439,14 @@ class Training(Telling):
 
     def conclude(self) -> None:
         """The run is over: probes write what they know of it, and give back what they put into torch."""
-        self._tell_unseen_steps()
+        unseen = self._compiled_steps.told_by(self._entries)
+        if unseen is not None:
+            self.unseen("steps", unseen)
         if self.close:
             self._tell_unheard(self._calls[True]["end_close"])
         self._tell_all("finish")
         self.readback.flush()
         self._tell_all("release")
-
-    # -- losses ----------------------------------------------------------------------------------------------------
-
-    def _unscaled(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The loss that a gradient scaler multiplied to get `tensor`; the tensor itself when none did."""
-        return next((plain for ref, plain in reversed(self._scaled) if ref() is tensor), tensor)
-
-    def _tell_deferred(self) -> None:
-        deferred, self._deferred = self._deferred, []
-        for signal, subject, value in deferred:
-            self.measure(signal, subject, value)
 
     # -- optimizers ------------------------------------------------------------------------------------------------
 
@@ -559,22 +502,6 @@ class Training(Telling):
             self.governor.begin(self.step)
         return entry
 
-    def _tell_unseen_steps(self) -> None:
-        """Says so when an optimizer has made steps that no hook was called for: those of a compiled function."""
-        for entry in self._entries:
-            optimizer = entry.ref()
-            state: Any = next(iter(optimizer.state.values()), {}) if optimizer is not None else {}
-            count = state.get("step") if isinstance(state, dict) else None
-            if isinstance(count, torch.Tensor):
-                count = count.item() if count.is_cpu and count.numel() == 1 else None
-            if isinstance(count, (int, float)) and count > (seen := entry.steps + entry.start):
-                self.unseen(
-                    "steps", f"{count - seen:g} steps of an optimizer were made out of sight, in a compiled function."
-                )
-                return
-        if not self._entries and _compiled() != self._compiled:
-            self.unseen("steps", "The script compiles functions, and no step was seen: the whole step is compiled.")
-
     # -- loops without an optimizer --------------------------------------------------------------------------------
 
     def step_by_hand(self, updates: Any) -> Entry | None:
@@ -594,18 +521,3 @@ class Training(Telling):
         if entry is not None:
             self._entries.drop(entry)
             self._expected.discard(entry.key)
-
-
-def _compiled() -> int:
-    """Graphs that were compiled in this process so far."""
-    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"]) if "torch._dynamo" in sys.modules else 0
-
-
-def _nothing() -> None:
-    """Stands for a reference to what is no longer there."""
-
-
-def _is_skipped(optimizer: Any) -> bool:
-    """True when a scaler has found that this fused optimizer's gradients are not finite: it will change nothing."""
-    found = getattr(optimizer, "found_inf", None)
-    return isinstance(found, torch.Tensor) and found.is_cpu and float(found) > 0.0

@@ -19,7 +19,7 @@ from .probe import Probe
 
 if TYPE_CHECKING:
     from ..rules.engine.records import Json
-    from .data import Loader
+    from .loaders import Loader
     from .training import Training
 
 PASSES = 2

@@ -125,6 +125,42 @@ def test_running_statistics_that_stand_while_the_layer_trains_are_found():
     assert judge(NormStatistics(), **statistics([1.0] * 20, [1.0] * 20))
 
 
+MOVING = [1.0 + 0.1 * (i % 3) for i in range(20)]
+GAP = {"accuracy/train": [0.5, 0.9, 0.98, 0.99], "accuracy/val": [0.6, 0.8, 0.7, 0.9]}
+NO_GAP = {**GAP, "accuracy/val": [0.6, 0.8, 0.97, 0.98]}
+
+
+@pytest.mark.parametrize(
+    ("momentum", "samples", "rows", "deviating", "word"),
+    [
+        (0.99, 16.0, GAP, [], "latest batch"),
+        (0.99, 16.0, {}, [], "latest batch"),
+        (0.99, 16.0, NO_GAP, [], ""),
+        (0.99, 512.0, GAP, [], ""),
+        (0.99, 16.0, GAP, ["bn"], ""),
+        (1.0, 16.0, GAP, [], ""),  # on purpose
+        (0.5, 16.0, GAP, [], ""),
+        (0.001, 16.0, GAP, [], "still those it was made with"),
+        (0.001, 16.0, NO_GAP, [], ""),
+        (0.2, 16.0, GAP, [], ""),
+    ],
+)
+def test_a_momentum_of_the_other_convention_is_found_by_what_it_does(momentum, samples, rows, deviating, word):
+    found = judge(
+        NormStatistics(),
+        **statistics(MOVING, MOVING),
+        **rows,
+        batch_size={"train": [samples]},
+        facts={"model": {"": {"layers": {"bn": {"class": "BatchNorm2d", "momentum": momentum}}}}},
+        events={
+            "mode": {0: {"kind": "training", "training": True, "deviating": deviating}},
+            "judge": {19: {"phase": "run"}},
+        },
+    )
+
+    assert [word in finding.message for finding in found] == ([True] if word else [])
+
+
 def test_a_running_variance_out_of_all_scale_is_found():
     moving = [1.0 + i for i in range(20)]
     (finding,) = judge(NormStatistics(), **statistics(moving, [10.0**i for i in range(20)]))

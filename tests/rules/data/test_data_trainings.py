@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.data import DataLoader, TensorDataset
 
 from tests.trainings import mlp, records, tracked
@@ -52,6 +53,7 @@ def test_a_plain_training_has_nothing_wrong_with_its_data():
         ("constant-input", lambda x, y, held: (x[:1].expand_as(x).clone(), y, held)),
         ("constant-labels", lambda x, y, held: (x, torch.zeros_like(y), held)),
         ("train-eval-preprocessing-mismatch", lambda x, y, held: (x, y, (held[0] * 20, held[1]))),
+        ("train-eval-preprocessing-mismatch", lambda x, y, held: (x, y, (held[0][:, [1, 2, 0, 3, 4, 5]], held[1]))),
         ("split-leakage", lambda x, y, held: (x, y, (x[:80], y[:80]))),
         ("evaluation-on-training-data", lambda x, y, held: (x, y, (x.clone(), y.clone()))),
     ],
@@ -84,6 +86,41 @@ def test_weights_that_favour_the_frequent_class_are_inverted():
 
     assert fit(x[kept], y[kept], blobs(seed=1), weight=counts / counts.mean())[:1] == ["class-weights-inverted"]
     assert fit(x[kept], y[kept], blobs(seed=1), weight=counts.mean() / counts) == []
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_final_state_that_is_taken_behind_the_filler_is_the_headline(is_packed):
+    lengths = torch.arange(320) % 10 + 4
+    x, y = torch.zeros(320, 60, 4), torch.arange(320) // 10 % 2
+    real = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)) * 0.3
+    for row, (n, label) in enumerate(zip(lengths.tolist(), y.tolist(), strict=True)):
+        x[row, :n] = real[row, :n] + torch.eye(4)[label]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layer, head = torch.nn.GRU(4, 8, batch_first=True), torch.nn.Linear(8, 2)
+
+        class Reader(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer, self.head = layer, head
+
+            def forward(self, x, lengths):
+                if is_packed:
+                    x = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+                return self.head(self.layer(x)[1][-1])
+
+        model, loader = Reader(), DataLoader(TensorDataset(x, lengths, y), 16, shuffle=True)
+        optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+        with tracked() as run:
+            for _ in range(8):
+                for a, n, b in loader:
+                    optimizer.zero_grad()
+                    functional.cross_entropy(model(a, n), b).backward()
+                    optimizer.step()
+    trace, engine = replay(records(run))
+    found = [one.rule for one in engine.verdict(trace).findings if one.severity >= Severity.WARNING]
+
+    assert found[:1] == ([] if is_packed else ["padding-dominates"])
 
 
 def test_the_rules_about_data_are_all_on():

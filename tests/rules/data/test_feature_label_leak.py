@@ -19,7 +19,12 @@ def test_what_nature_measures_lies_closer(score, fires):
 
 @pytest.mark.parametrize(("telling", "fires"), [(1, True), (4, True), (5, False)])
 def test_many_telling_columns_are_a_pattern(telling, fires):
-    assert bool(judge(FeatureLabelLeak(), facts=features(40.0, 30.0, telling=telling))) is fires
+    assert bool(judge(FeatureLabelLeak(), facts=features(1e9, 1e9, telling=telling))) is fires
+
+
+@pytest.mark.parametrize(("telling", "fires"), [(1, True), (2, False)])
+def test_features_that_were_learned_tell_classes_apart_together(telling, fires):
+    assert bool(judge(FeatureLabelLeak(), facts=features(20.0, 15.0, telling=telling))) is fires
 
 
 @pytest.mark.parametrize(("score", "others", "fires"), [(0.99, 0.5, False), (0.999, 0.5, True), (0.999, 0.97, False)])

@@ -150,6 +150,70 @@ def test_held_out_batches_of_mostly_padding_have_the_same_range():
     assert judge(TrainEvalPreprocessingMismatch(), **case, facts={"loss": {"function": "cross_entropy"}}) == []
 
 
+def answers(new=0.5, held_out=0.72, accuracy=0.5, **facts):
+    """Two classes in 60 steps a pass: the training is learned within the first, and held-out data is not."""
+    return {
+        "loss": [0.69] * 20 + [new] * 160,
+        "loss/val": [held_out, held_out + 0.2, held_out + 0.5],
+        "accuracy/val": [accuracy] * 3,
+        "class_count": {"0": [500.0] * 3, "1": [500.0] * 3},
+        "facts": {
+            "loss": {"function": "cross_entropy", "reduction": "mean", "n_classes": 2, "outputs_shape": [10, 2]},
+            "loaders": [{"split": "train", "length": 60}],
+            **facts,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("case", "fires"),
+    [
+        (answers(), True),
+        (answers(held_out=0.66), False),  # something of it is right
+        (answers(new=0.68), False),  # nothing is known of new samples: it may be memorised later
+        (answers(new=0.3, accuracy=0.7), True),  # too sure of what is wrong throughout
+        (answers(new=0.5, accuracy=0.7), False),
+    ],
+)
+def test_what_is_answered_when_new_in_training_and_never_when_held_out_is_prepared_otherwise(case, fires):
+    found = judge(TrainEvalPreprocessingMismatch(), **case)
+
+    assert [finding.evidence["new"] < 0.55 for finding in found] == [True] * fires
+
+
+def test_memorising_begins_with_the_third_pass():
+    case = answers()
+    case["loss"] = [0.69] * 120 + [0.1] * 60
+
+    assert judge(TrainEvalPreprocessingMismatch(), **case) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"facts": answers(model={"": {"norms": 1}})["facts"]}, "batch normalisation"),
+        ({"labels/runs": {"train": [0.9] * 3}}, "runs"),
+        ({"facts": answers(overlap={"train_samples": 90, "train_duplicates": 30})["facts"]}, "several times"),
+        ({"facts": answers(loaders=[])["facts"]}, "how long a pass"),
+        ({"loss/val": [0.8, 0.9]}, "2 held-out evaluations"),
+    ],
+)
+def test_what_the_model_makes_of_held_out_data_is_not_always_a_sign(changed, reason):
+    with pytest.raises(NotApplicable, match=reason):
+        judge(TrainEvalPreprocessingMismatch(), **(answers() | changed))
+
+
+@pytest.mark.parametrize(("rows", "fires"), [(600, True), (10, False)])
+def test_of_batches_made_by_hand_the_rows_behind_them_tell_a_pass(rows, fires):
+    case = answers(loaders=[], batches={"source": "by hand", "rows": rows})
+
+    if fires:
+        assert judge(TrainEvalPreprocessingMismatch(), **case)
+    else:
+        with pytest.raises(NotApplicable):
+            judge(TrainEvalPreprocessingMismatch(), **case)
+
+
 @pytest.mark.parametrize(
     ("kind", "op", "fires"), [("input", "addmm", True), ("input", "softmax", False), ("operation", "addmm", False)]
 )

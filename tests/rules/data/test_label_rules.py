@@ -84,6 +84,18 @@ def test_a_pos_weight_stands_against_one(weight, fires):
     assert bool(found) is fires
 
 
+@pytest.mark.parametrize(("weight", "fires"), [(9.0, False), (0.11, True)])
+def test_a_pos_weight_of_masks_or_of_many_questions_is_about_all_their_answers(weight, fires):
+    name = "binary_cross_entropy_with_logits"
+    answers = [{"function": name, "values": [0.0, 1.0], "counts": [9000, 1000]}]
+    facts = {"class_weights": {"0": weight}, "loss": {"function": name}, "targets": answers}
+
+    assert bool(judge(ClassWeightsInverted(), facts=facts)) is fires
+    # Counts of questions say which is answered yes more often, not how often that is.
+    questions = {"0": [100.0], "1": [300.0], "2": [600.0]}
+    assert bool(judge(ClassWeightsInverted(), class_count=questions, facts=facts)) is fires
+
+
 @pytest.mark.parametrize(
     ("counts", "weights", "fires"),
     [((500, 480), {"0": 0.5, "1": 5.0}, True), ((850, 150), {"0": 0.5, "1": 5.0}, False),
@@ -169,6 +181,37 @@ def test_filler_dominates_where_the_other_labels_are_not_learned(share, recall, 
     assert bool(found) is fires
 
 
+def final_state(padding, accuracy, **facts):
+    return {
+        "accuracy/val": [accuracy] * 4,
+        "class_count": {"0": [500.0] * 4, "1": [500.0] * 4},
+        "loss/epoch": [0.7] * 4,
+        "events": {"epoch": {n: {"epoch": n} for n in range(4)}},
+        "facts": {
+            "loss": {"function": "cross_entropy"},
+            "final_states": [{"layer": "gru", "class": "GRU", "used": "last output", "padding": padding}],
+            **facts,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("padding", "accuracy", "fires"), [(0.7, 0.52, True), (0.7, 0.9, False), (0.3, 0.52, False), (0.9, 0.7, True)]
+)
+def test_a_final_state_behind_the_filler_counts_where_the_task_is_not_learned(padding, accuracy, fires):
+    found = judge(PaddingDominates(), **final_state(padding, accuracy))
+
+    assert [finding.subject for finding in found] == ["gru"] * fires
+
+
+@pytest.mark.parametrize(("error", "fires"), [(1.0, True), (0.5, False)])
+def test_a_final_state_behind_the_filler_spoils_a_regression(error, fires):
+    case = final_state(0.7, 0.5) | {"error": {"train": [error] * 4}, "targets/std": {"train": [1.0] * 4}}
+    case["facts"]["loss"] = {"function": "mse_loss"}
+
+    assert bool(judge(PaddingDominates(), **case)) is fires
+
+
 # -- labels that cannot be learned -------------------------------------------------------------------------------------
 
 TWO_LAYERS = {"": {"layers": {"a": {"class": "Linear", "parameters": 9}, "b": {"class": "Linear", "parameters": 9}}}}
@@ -251,3 +294,36 @@ def test_a_regression_explains_nothing_when_its_error_is_the_spread_of_the_targe
     case.pop("class_count")
 
     assert bool(judge(UnlearnableLabels(), **case)) is fires
+
+
+EVEN = {"low": -3.1, "high": 3.4, "mean": 0.1, "std": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("targets", "held_out", "fires"),
+    [
+        (EVEN, [0.41, 0.42, 0.43, 0.46], True),
+        (EVEN, [0.35, 0.36, 0.36, 0.36], False),  # the loss gains though the error does not
+        (EVEN | {"high": 7.5}, [0.41, 0.42, 0.43, 0.46], None),  # far ones hide what is gained on the others
+        (EVEN | {"low": -1.0}, [0.41, 0.42, 0.43, 0.46], None),
+        ({}, [0.41, 0.42, 0.43, 0.46], None),
+    ],
+)
+def test_a_robust_loss_of_even_targets_is_judged_as_a_square(targets, held_out, fires):
+    case = guessing(
+        error={"val": [1.01, 1.001, 1.02, 1.03], "train": [1.0, 0.99, 0.9, 0.8]},
+        **{"targets/std": {"val": [1.0] * 4, "train": [1.0] * 4}, "loss/val": held_out},
+        facts={
+            "loss": {"function": "smooth_l1_loss"},
+            "targets": [{"function": "smooth_l1_loss", **targets}],
+            "model": TWO_LAYERS,
+        },
+        loss=[0.43] * 100 + [0.42] * 100 + [0.4] * 200,
+    )
+    case.pop("class_count")
+
+    if fires is None:
+        with pytest.raises(NotApplicable, match="best constant"):
+            judge(UnlearnableLabels(), **case)
+    else:
+        assert bool(judge(UnlearnableLabels(), **case)) is fires

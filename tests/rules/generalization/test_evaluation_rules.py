@@ -165,6 +165,98 @@ def test_an_accuracy_is_compared_with_that_of_the_same_outputs(key, theirs, fire
     assert bool(judge(MetricInconsistent(), **case)) is fires
 
 
+def counted(gains, per_batch=None, measured=(0.95,) * 4, split="val", targets=(32,)):
+    """What the rule says of counters in passes over a set, whose accuracy was measured."""
+    found = judge(
+        MetricInconsistent(),
+        **{
+            "score/sample": {f"{split}/{name}": values for name, values in gains.items()},
+            "score/batch": {f"{split}/{name}": values for name, values in (per_batch or {}).items()},
+            "accuracy/train" if split == "train" else "accuracy/val": list(measured),
+            "batch_size": {"train": [32.0]},
+        },
+        facts={
+            "evaluation": {"verified": True, "sets": {"val": {"partial": False}}},
+            "loss": {"function": "cross_entropy", "targets_shape": list(targets)},
+        },
+    )
+    return [finding.subject for finding in found]
+
+
+@pytest.mark.parametrize(
+    ("gains", "expected"),
+    [
+        ({"correct": [0.1, 0.08, 0.12, 0.1]}, ["val/correct"]),
+        ({"correct": [0.95, 0.95, 0.95, 0.95]}, []),
+        ({"correct": [0.1, 0.08, 0.9, 0.1]}, []),  # one that agrees is enough
+        ({"correct": [0.76] * 4}, []),
+        ({"correct": [0.74] * 4}, ["val/correct"]),
+        ({"correct": [1.0] * 4}, []),  # hits within one grade, say
+        ({"correct": [12.5] * 4}, ["val/correct"]),
+        ({"correct": [0.1] * 4, "hits": [0.95] * 4}, []),  # the one that is meant is there
+        ({"best_correct": [0.1] * 4}, None),
+    ],
+)
+def test_what_is_counted_must_not_be_far_below_what_was_measured(gains, expected):
+    if expected is None:
+        with pytest.raises(NotApplicable):
+            counted(gains)
+        return
+
+    assert counted(gains) == expected
+
+
+@pytest.mark.parametrize(("mean", "fires"), [(0.95, False), (95.0, False), (0.5, True), (50.0, True)])
+def test_a_sum_may_be_one_of_shares_or_of_percent(mean, fires):
+    assert bool(counted({}, {"accs": [mean] * 4})) is fires
+
+
+def test_what_is_accumulated_may_be_the_loss():
+    case = {
+        "score/batch": {"val/acc": [0.31] * 4},
+        "accuracy/val": [0.9] * 4,
+        "val_loss": [0.3] * 4,
+        "facts": {"evaluation": {"verified": True, "sets": {"val": {}}}},
+    }
+
+    with pytest.raises(NotApplicable):
+        judge(MetricInconsistent(), **case)
+
+
+@pytest.mark.parametrize(("share", "targets", "fires"), [(0.7, (32,), False), (0.6, (32,), True), (0.6, (32, 9), None)])
+def test_in_training_what_is_counted_is_compared_with_the_batches_that_were_looked_at(share, targets, fires):
+    if fires is None:
+        with pytest.raises(NotApplicable):
+            counted({"correct": [share] * 4}, split="train", targets=targets)
+        return
+
+    assert counted({"correct": [share] * 4}, split="train", targets=targets) == (["train/correct"] if fires else [])
+
+
+@pytest.mark.parametrize(
+    ("values", "train", "fires"),
+    [
+        ([0.5, 0.51, 0.52, 0.5], 0.9, True),
+        ([50.0, 51.0, 52.0, 50.0], 0.9, True),
+        ([0.5, 0.51, 0.52, 0.5], 0.75, False),  # it may be that of the training
+        ([0.5, 0.5, 0.5, 0.5], 0.9, False),  # it may be left from another model
+        ([0.5, 0.51, 0.65, 0.5], 0.9, False),
+        ([0.99, 1.0, 0.99, 1.0], 0.5, False),
+    ],
+)
+def test_an_accuracy_of_nobody_knows_what_is_far_below_all_that_were_measured(values, train, fires):
+    found = judge(
+        MetricInconsistent(),
+        **{"score": {"acc": values}, "accuracy/val": [0.95] * 4, "accuracy/train": [train] * 4},
+        facts={
+            "evaluation": {"verified": True, "sets": {"val": {"partial": False, "source": "loader"}}},
+            "loss": {"function": "cross_entropy", "targets_shape": [32]},
+        },
+    )
+
+    assert bool(found) is fires
+
+
 @pytest.mark.parametrize(
     ("ratios", "fires"), [([1.02, 1.01, 1.03, 1.05], True), ([1.02, 0.97, 1.01, 1.02], False), ([0.4] * 4, False)]
 )

@@ -57,6 +57,35 @@ def test_an_accuracy_that_the_script_gets_wrong_is_the_headline(score, expected)
     assert fit(mlp(), score) == expected
 
 
+@pytest.mark.parametrize("is_wrong", [False, True])
+def test_an_accuracy_that_is_only_printed_is_found_wrong_by_what_was_counted(is_wrong, capsys):
+    def share_of_all_pairs(loader, model):
+        correct, total = 0.0, 0
+        for a, b in loader:
+            predicted = model(a).argmax(1, keepdim=is_wrong)  # (N, 1) == (N,) is N x N
+            correct += (predicted == b).float().mean().item() * len(b)
+            total += len(b)
+        return correct / total
+
+    train_loader = DataLoader(TensorDataset(*blobs(320, 0)), 16)
+    val_loader = DataLoader(TensorDataset(*blobs(200, 1)), 50)
+    model = mlp()
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+    with tracked() as run:
+        for _ in range(5):
+            for a, b in train_loader:
+                optimizer.zero_grad()
+                functional.cross_entropy(model(a), b).backward()
+                optimizer.step()
+            with torch.no_grad():
+                print(f"{share_of_all_pairs(val_loader, model):.3f}")
+    trace, engine = replay(records(run))
+    found = [finding for finding in engine.verdict(trace).findings if finding.severity >= Severity.WARNING]
+
+    assert capsys.readouterr().out.count("\n") == 5
+    assert [(one.rule, one.subject) for one in found] == [("metric-inconsistent", "val/correct")] * is_wrong
+
+
 @pytest.mark.parametrize(("momentum", "expected"), [(0.1, []), (1e-4, ["train-eval-gap"])])
 def test_running_statistics_that_do_not_follow_are_a_gap(momentum, expected):
     with torch.random.fork_rng():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import pytest
@@ -350,6 +351,49 @@ def test_a_divergence_that_is_pressed_to_nothing_is_found(divergence, is_found):
     terms = {"rec": [2800.0 * 0.97**i for i in range(20)], "kl": divergence}
 
     assert bool(judge(RegularisationDominates(), facts=told, **{"loss/term": terms})) is is_found
+
+
+SQUASHED = [0.5 * 0.7**i for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("data", "penalty", "is_found"),
+    [
+        ([0.18] * 10 + [0.08] * 10, SQUASHED, True),
+        ([0.18] * 10 + [0.08] * 10, [0.5] * 10 + [0.1] * 10, False),  # sparse, and not gone
+        ([0.18] * 10 + [0.08] * 10, [0.05 * one for one in SQUASHED], False),
+        ([0.18] * 10 + [0.01] * 10, SQUASHED, False),  # learned all the same
+    ],
+)
+def test_a_code_that_its_penalty_presses_to_nothing_is_found(data, penalty, is_found):
+    told = {"loss_terms": [{"name": "mse", "function": "mse_loss"}, {"name": "l1", "function": "code_penalty"}]}
+    found = []
+    with contextlib.suppress(NotApplicable):  # there is no penalty on weights
+        found = judge(RegularisationDominates(), facts=told, **{"loss/term": {"mse": data, "l1": penalty}})
+
+    assert [finding.subject for finding in found] == (["l1"] if is_found else [])
+
+
+def contract(expected="signs", steps=5, **counts):
+    told = {"function": "soft_margin_loss", "expected": expected, "steps": steps, "given": "exp", **counts}
+    return {"loss": {"function": "soft_margin_loss"}, "contracts": [told]}
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_found"),
+    [
+        (contract(positive=70, negative=0, zero=90), True),
+        (contract(positive=70, negative=90, zero=0), False),
+        (contract(positive=70, negative=60, zero=30), False),  # ties
+        (contract(positive=160, negative=0, zero=0), False),
+        (contract(positive=70, negative=0, zero=90, steps=2), False),
+        (contract("shares", positive=70, negative=90), True),
+        (contract("shares", positive=70, negative=0), False),
+        (contract("logarithms"), True),
+    ],
+)
+def test_labels_of_another_convention_are_found(facts, is_found):
+    assert bool(judge(TargetContract(), facts=facts)) is is_found
 
 
 @pytest.mark.parametrize(

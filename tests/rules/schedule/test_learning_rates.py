@@ -147,6 +147,10 @@ def test_an_image_that_is_optimized_bears_other_rates():
         ("SGD", 1e-4, 1e-5, FLAT, True),
         ("SGD", 1e-2, 1e-5, FLAT, False),  # gradients that vanish are not the rate's fault
         ("Adam", 1e-5, 1e-4, [2.3 + 0.1 * i for i in range(60)], False),
+        ("Adadelta", 1e-3, 1e-5, FLAT, True),
+        ("Adadelta", 1.0, 1e-5, FLAT, False),
+        ("Adagrad", 1e-4, 1e-5, FLAT, True),
+        ("Adagrad", 1e-2, 1e-5, FLAT, False),
     ],
 )
 def test_a_rate_is_too_low_when_neither_weights_nor_loss_get_anywhere(name, rate, update, losses, fires):

@@ -114,6 +114,23 @@ def test_a_scheduler_that_never_steps_is_told_unless_another_one_does(one, other
     assert bool(found) is fires
 
 
+@pytest.mark.parametrize(
+    ("rates", "more", "others", "fires"),
+    [
+        ([0.1] * 200, {}, [], True),
+        ([0.1] * 100 + [0.01] * 100, {}, [], False),  # wrapped: the rate is that of the one that steps
+        ([0.1] * 200, {"optimizer": 0, "optimizer_steps": 200}, [], False),
+        ([0.1] * 200, {"epochs": 1}, [], False),
+        ([0.1] * 200, {}, [scheduler("LinearLR")], False),
+    ],
+)
+def test_a_scheduler_of_an_optimizer_that_never_steps_is_told(rates, more, others, fires):
+    one = scheduler() | {"optimizer": None, "optimizer_steps": 0, "steps": 4, "epochs": 4, "backwards": 200} | more
+    facts = {"schedulers": [one, *others], "optimizer": [{"class": "Adam"}]}
+
+    assert bool(judge(SchedulerNeverSteps(), loss=[1.0] * 200, lr={"0": rates}, facts=facts)) is fires
+
+
 def test_a_scaler_that_skips_the_first_step_leaves_the_scheduler_ahead():
     facts = {"schedulers": [scheduler() | {"before_optimizer": True}]}
 
@@ -148,6 +165,29 @@ STOPPED = [2.0 - 0.03 * min(i, 20) for i in range(200)]
 )
 def test_a_schedule_is_collapsed_when_learning_ends_with_it(rates, losses, fires):
     assert bool(judge(ScheduleCollapsed(), lr={"0": rates}, loss=losses)) is fires
+
+
+WITHIN_SEVEN_TENTHS = [0.1] * 60 + [0.1 * 0.5 ** (i * i / 70) for i in range(140)]
+NEARLY_LEARNED = [2.0 * 0.96 ** min(i, 60) for i in range(200)]
+
+
+@pytest.mark.parametrize(
+    ("rates", "losses", "facts", "fires"),
+    [
+        (WITHIN_SEVEN_TENTHS, NEARLY_LEARNED, {}, True),
+        (WITHIN_SEVEN_TENTHS, [2.0 * 0.9 ** min(i, 60) for i in range(200)], {}, False),  # nothing is left to learn
+        (WITHIN_SEVEN_TENTHS, [0.3 if i > 10 else 2.0 for i in range(200)], {}, False),  # it rested at the full rate
+        (WITHIN_SEVEN_TENTHS, NEARLY_LEARNED, {"schedulers": [scheduler("ReduceLROnPlateau")]}, False),
+        ([0.1] * 150 + WITHIN_SEVEN_TENTHS[60:110], NEARLY_LEARNED, {}, False),  # at the end, as it should
+        ([max(0.001, rate) for rate in WITHIN_SEVEN_TENTHS], NEARLY_LEARNED, {}, False),
+    ],
+)
+def test_a_rate_that_is_as_good_as_nothing_ends_learning_whatever_was_learned(rates, losses, facts, fires):
+    assert bool(judge(ScheduleCollapsed(), lr={"0": rates}, loss=losses, facts=facts)) is fires
+
+
+def test_a_schedule_collapses_under_an_autoencoder_too():
+    assert judge(ScheduleCollapsed(), lr={"0": EARLY}, loss=STOPPED, profile="autoencoder")
 
 
 def plateau(mode, first, last, lows, highs):

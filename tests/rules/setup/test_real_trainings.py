@@ -120,3 +120,24 @@ def test_steps_that_were_compiled_before_the_run_are_not_taken_for_none():
 
     assert fault_parts(run) == []
     assert "optimizer-never-steps" not in str(events(run, "verdict")[-1].data["findings"])
+
+
+@pytest.mark.parametrize(("divisor", "fires"), [(1, True), (8, False)])
+def test_samples_that_come_one_by_one_are_accumulated_into_a_mean(divisor, fires):
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), 0.02)
+    with tracked() as run:
+        for _ in range(3):
+            for number, (x, y) in enumerate(
+                [(x, y) for xs, ys in batches() for x, y in zip(xs, ys.tolist(), strict=True)]
+            ):
+                loss = functional.cross_entropy(model(x)[None], torch.tensor([y]))
+                (loss / divisor).backward()
+                if number % 8 == 7:
+                    optimizer.step()
+                    optimizer.zero_grad()
+
+    assert fault_parts(run) == []
+    found = {one["rule"] for one in events(run, "verdict")[-1].data["findings"]}
+    assert ("accumulation-not-averaged" in found) is fires

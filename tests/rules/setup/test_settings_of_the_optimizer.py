@@ -71,6 +71,17 @@ def test_decay_dominates_when_it_outweighs_the_gradient_and_nothing_is_learned()
     assert decay(1.0, shrink=1.0) == []
 
 
+def test_weights_that_begin_at_zero_have_nothing_to_lose():
+    with pytest.raises(NotApplicable, match="begins at anything but 0"):
+        judge(
+            WeightDecayDominates(),
+            loss=FLAT,
+            weight_norm={"a.weight": [0.0] * 60},
+            grad_norm={"a.weight": [0.5] * 60},
+            facts={"optimizer": [{"class": "SGD", "groups": [{"weight_decay": 1.0, "lr": 0.1}]}]},
+        )
+
+
 @pytest.mark.parametrize(("value", "fires"), [(100.0, True), (0.1, False)])
 def test_decay_beside_the_gradient_is_compared_with_the_whole_change(value, fires):
     facts = {"optimizer": [{"class": "AdamW", "groups": [{"weight_decay": value}]}]}

@@ -46,6 +46,22 @@ def test_evaluation_mode_from_the_first_step_on_is_told_unless_a_part_is_given(n
     assert bool(found({0: mode("training", False)}, net, facts)) is fires
 
 
+@pytest.mark.parametrize(
+    ("again", "net", "fires"),
+    [
+        (mode("training", False, active=1), NET, True),
+        (mode("training", True, active=1), NET, False),
+        (mode("training", False, active=2), NET, False),
+        (mode("training", False, active=1), NET | {"n_frozen": 1}, False),
+    ],
+)
+def test_a_part_that_alone_is_put_back_leaves_the_rest_behind(again, net, fires):
+    events = {0: mode("training", True, active=2), 20: mode("evaluation", False, active=0), 21: again}
+
+    assert bool(found(events, net)) is fires
+    assert found({0: mode("training", True, active=2), 21: again}, net) == []
+
+
 def test_single_layers_in_evaluation_mode_are_meant_so():
     assert found({0: mode("training", True, active=1), 40: mode("training", True, active=0)}) == []
 

@@ -58,6 +58,20 @@ def test_a_frozen_table_of_vectors_is_not_counted():
     assert judge(FrozenRandomLayers(), loss=FLAT, facts=model(frozen=("words",)), events=OVER)
 
 
+SLOWLY = [2.3 * 0.99**i for i in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("loss", "is_random", "fires"), [(SLOWLY, True, True), (SLOWLY, False, False), (FALLING, True, False)]
+)
+def test_a_frozen_table_of_random_vectors_counts_whatever_its_share(loss, is_random, fires):
+    facts = model(trainable=600, frozen=("words",))
+    facts["model"][""]["layers"] = {"words": {"class": "Embedding", "random": is_random}}
+    found = judge(FrozenRandomLayers(), loss=loss, facts=facts, events=OVER)
+
+    assert [finding.subject for finding in found] == (["words"] if fires else [])
+
+
 @pytest.mark.parametrize("signs", [{"pretrained": True}, {"reloads": 1}])
 def test_weights_that_were_loaded_are_not_random(signs):
     with pytest.raises(NotApplicable, match="loaded"):

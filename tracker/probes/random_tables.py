@@ -1,0 +1,49 @@
+"""Tells tables of vectors that are frozen as they were drawn at random from those that were learned somewhere."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from .parameters import is_real
+
+LEAST_ROWS, MOST_ROWS, MOST_COLUMNS = 64, 4096, 512
+"""Rows and columns of a table that is looked at: about ten milliseconds for the largest, once."""
+
+_KURTOSIS = (1.65, 3.1)
+"""Fourth moment over the squared variance: 1.8 of a uniform, 3 of a normal distribution; one-hot rows have far more."""
+
+_SLACK = 1.25
+"""How far beyond their bounds eigenvalues of small tables scatter."""
+
+
+def is_random(weight: Any) -> bool:
+    """Whether the rows of a table look as if each number was drawn by itself; False for one on a device.
+
+    Of independent numbers, the eigenvalues of the correlations of d columns over n rows lie between (1 - r)^2 and
+    (1 + r)^2, with r = sqrt(d / n) (Marchenko & Pastur 1967). What was learned has directions that stand out.
+    """
+    if not isinstance(weight, torch.Tensor) or weight.dim() != 2 or not is_real(weight) or not weight.is_cpu:
+        return False
+    if not weight.is_floating_point() or not 2 <= weight.shape[1] <= MOST_COLUMNS or weight.shape[0] < LEAST_ROWS:
+        return False
+    with torch.no_grad(), torch._C.DisableTorchFunction():
+        rows = weight.detach()[:: -(-weight.shape[0] // MOST_ROWS)].double()
+        rows = rows[rows.abs().amax(1) > 0]  # of padding
+        n, d = rows.shape
+        if n < max(LEAST_ROWS, 4 * d):
+            return False
+        rows = rows - rows.mean(0)
+        variance = rows.square().mean(0)
+        if not bool((variance > 0).all()):
+            return False
+        rows = rows / variance.sqrt()
+        low, high = _KURTOSIS
+        # Of N numbers that are normally distributed it has the standard error sqrt(24 / N).
+        if not low <= float(rows.pow(4).mean()) <= high + 4 * math.sqrt(24 / (n * d)):
+            return False
+        values = torch.linalg.eigvalsh(rows.T @ rows / n)
+        ratio = math.sqrt(d / n)
+        return float(values[-1]) < _SLACK * (1 + ratio) ** 2 and float(values[0]) > (1 - ratio) ** 2 / _SLACK
