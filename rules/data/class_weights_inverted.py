@@ -52,7 +52,7 @@ class ClassWeightsInverted(Rule):
 
     def check(self, trace: Trace) -> Iterator[Finding]:
         weights = weights_of(trace)
-        counts = _answers(trace) if _is_of_answers(trace) else class_counts(trace)
+        counts = answers(trace) if _is_ofanswers(trace) else class_counts(trace)
         both = [name for name in counts if name in weights and weights[name] > 0 and counts[name] > 0]
         if len(both) < 2 or sum(counts.values()) < self.min_labels:
             raise NotApplicable("weights and counts of two classes or more are needed")
@@ -93,15 +93,15 @@ def weights_of(trace: Trace) -> dict[str, float]:
     """Weight of each class; a `pos_weight` is that of the answer yes, beside 1 for no."""
     given = table(trace.facts.get("class_weights"))
     weights = {name: weight for name, value in given.items() if (weight := number(value)) is not None}
-    return {"0": 1.0, "1": next(iter(weights.values()))} if _is_of_answers(trace) else weights
+    return {"0": 1.0, "1": next(iter(weights.values()))} if _is_ofanswers(trace) else weights
 
 
-def _is_of_answers(trace: Trace) -> bool:
+def _is_ofanswers(trace: Trace) -> bool:
     """Whether there is one weight for all answers yes: of one question, of many, or of every pixel of a mask."""
     return text(loss_of(trace).get("function")).startswith("binary") and len(table(trace.facts["class_weights"])) == 1
 
 
-def _answers(trace: Trace) -> dict[str, float]:
+def answers(trace: Trace) -> dict[str, float]:
     """How often the loss was given no and yes, over all its elements; the counted labels where that is not known."""
     about = targets_of(trace, text(loss_of(trace).get("function")))
     values, given = about.get("values"), about.get("counts")

@@ -10,6 +10,7 @@ from pydantic import Field
 from ..engine import Finding, Json, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.tables import number, table, tables, targets_of, text, texts
 
+_STATE = "hidden_state"
 _RANGES: Mapping[str, tuple[float, float]] = {
     "relu": (0.0, math.inf),
     "softplus": (0.0, math.inf),
@@ -18,6 +19,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "softmax": (0.0, 1.0),
     "hardsigmoid": (0.0, 1.0),
     "tanh": (-1.0, 1.0),
+    _STATE: (-1.0, 1.0),
     "log_softmax": (-math.inf, 0.0),
     "log_sigmoid": (-math.inf, 0.0),
 }
@@ -25,7 +27,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 
 _DISTANCES = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 _SCORES = frozenset({"cross_entropy", "binary_cross_entropy_with_logits"})
-_CLIPS = frozenset({"relu", "tanh", "softplus"})
+_CLIPS = frozenset({"relu", "tanh", "softplus", _STATE})
 """Of raw scores: what takes away their sign or their size. Sigmoid and softmax there are `double-softmax`."""
 
 
@@ -33,12 +35,12 @@ class FinalLayerNonlinearity(Rule):
     """The last operation of the model cannot reach the values that the loss asks for.
 
     ## Why it matters
-    Behind a ReLU no output is below 0, behind a sigmoid none is outside 0 to 1: targets beyond are never reached, and
-    where the activation is flat there is no gradient. A classifier whose scores pass a ReLU or tanh cannot say that a
-    class is unlikely, or not surely.
+    Behind a ReLU no output is below 0, behind a sigmoid none is outside 0 to 1, and the hidden state of an LSTM, GRU or
+    RNN stays within -1 and 1: targets beyond are never reached, and where the activation is flat there is no gradient.
+    A classifier whose scores pass a ReLU or tanh cannot say that a class is unlikely, or not surely.
 
     ## What to try
-    - End the model in its last linear layer.
+    - End the model in a linear layer, behind a recurrent one too.
     - Or bring the targets into the range of the activation.
 
     ## When it is wrong
@@ -91,10 +93,12 @@ class FinalLayerNonlinearity(Rule):
                 continue
             message, evidence = found
             yield Finding(
-                subject=layer.removesuffix(".weight"),
+                subject=layer.rpartition(".")[0] if ops[0] == _STATE else layer.removesuffix(".weight"),
                 message=message,
                 advice=(
-                    f"Remove the {ops[0]} behind the last layer.",
+                    "End the model in a linear layer: Linear(hidden_size, outputs) behind the recurrent one."
+                    if ops[0] == _STATE
+                    else f"Remove the {ops[0]} behind the last layer.",
                     "Or bring the targets into its range."
                     if function in _DISTANCES
                     else "Apply it in hidden layers only.",
@@ -110,7 +114,7 @@ class FinalLayerNonlinearity(Rule):
             return None
         low, high = _RANGES[op]
         return (
-            f"a {op} behind the last layer brings the scores to {low:g} to {high:g}; {function} expects any number, "
+            f"{_named(op)} brings the scores to {low:g} to {high:g}; {function} expects any number, "
             "below 0 for what is unlikely",
             {"low": low, "high": min(high, 1e308)},
         )
@@ -125,7 +129,11 @@ class FinalLayerNonlinearity(Rule):
             return None
         words = f"{limits[0]:g} to {limits[1]:g}"
         return (
-            f"a {op} behind the last layer puts out {words}; the targets go from {low:.4g} to {high:.4g}, "
+            f"{_named(op)} puts out {words}; the targets go from {low:.4g} to {high:.4g}, "
             f"{beyond / spread:.2g} standard deviations beyond",
             {"targets_low": low, "targets_high": high, "beyond": beyond},
         )
+
+
+def _named(op: str) -> str:
+    return "the hidden state of a recurrent layer, as the output," if op == _STATE else f"a {op} behind the last layer"

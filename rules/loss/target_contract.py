@@ -199,6 +199,13 @@ def _broadcast(one: Mapping[str, Json]) -> Finding | None:
         return None
     given = "x".join(map(str, outputs))
     other = "x".join(map(str, targets)) if targets else f"{n} targets of another shape"
+    if (by := text(one.get("by"))) in _BY:
+        return Finding(
+            message=f"{one.get('function')} is made of a {by} of outputs {given} and {other} targets or weights: "
+            f"{math.prod(result)} results, each with each, where {n} are expected",
+            advice=("Make both shapes equal: squeeze(-1) the outputs, or sum without keepdim=True.",),
+            evidence={"differences": float(math.prod(result)), "expected": float(n)},
+        )
     return Finding(
         message=f"{one.get('function')} compares outputs {given} with targets {other}: {math.prod(result)} "
         f"differences, each with each, where {n} are expected",
@@ -208,6 +215,9 @@ def _broadcast(one: Mapping[str, Json]) -> Finding | None:
         ),
         evidence={"differences": float(math.prod(result)), "expected": float(n)},
     )
+
+
+_BY = frozenset({"product", "quotient", "choice"})
 
 
 def _labels_repeated(one: Mapping[str, Json], targets: Mapping[str, Json]) -> Finding | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from math import isfinite
 from statistics import median
 
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.gates import is_trained_already
 from ..engine.kinds import SCALE_FREE, SGD_LIKE, kind_of, optimizers_of
-from ..engine.progress import lost_share
+from ..engine.progress import is_over, lost_share, progress_of
+from ..engine.rates import rate_at
 from ..engine.signals import LOSS, LR, UPDATE_RATIO
 from ..engine.tables import number, table, tables, text
 
@@ -43,6 +46,7 @@ class LearningRateTooLow(Rule):
     needs = (LOSS,)
     needs_facts = ("optimizer",)
     finite = False
+    waits_for_warmup = False
     profiles = frozenset({"supervised", "regression", "language-model", "autoencoder", "diffusion", "unknown"})
     explains = (Level.OUTCOME, "update-ratio", "vanishing-gradient")
 
@@ -71,6 +75,12 @@ class LearningRateTooLow(Rule):
     min_steps: PositiveInt = 50
     """Steps before anything is said."""
 
+    warm: float = Field(2.0, ge=1)
+    """How many times higher the last rate may be where a warm-up lasted the whole run: the mean is half of it."""
+
+    warm_ratio: float = Field(0.2, gt=0, lt=1)
+    """Share of its first level, or of guessing, by which the loss must have fallen in such a run."""
+
     healthy = {
         "loss": [2.3 * 0.98**i for i in range(60)],
         "update_ratio": {"a.weight": [1e-3] * 60},
@@ -92,6 +102,9 @@ class LearningRateTooLow(Rule):
         peak = _peak(trace, tables(optimizers[0].get("groups")))
         if peak == 0:
             raise NotApplicable("the learning rate is 0")
+        if not trace.is_armed:
+            yield from self._never_warm(trace, names, bar, usual)
+            return
         if peak > bar:
             return
         if trace.step < self.min_steps:
@@ -117,6 +130,27 @@ class LearningRateTooLow(Rule):
             evidence={"lr": peak, "bar": bar, "fall": fell, **({} if way is None else {"way": way})},
         )
 
+    def _never_warm(self, trace: Trace, names: str, bar: float, usual: str) -> Iterator[Finding]:
+        """A warm-up that the run was too short for, of whatever schedule: the rate rose with each step to the last."""
+        rates = [rate for _, rate in rate_at(trace)]
+        if not is_over(trace) or len(rates) < self.min_steps or not _is_ramp(rates):
+            raise NotApplicable("the learning rate is still warming up")
+        progress = progress_of(trace)
+        if progress is None or is_trained_already(trace) or progress.was_trained:
+            raise NotApplicable("whether the training came on cannot be told, or there was little to learn")
+        if rates[-1] > self.warm * bar or progress.has_learned(self.warm_ratio):
+            return
+        yield Finding(
+            message=f"the learning rate of {names} rose in a straight line to the end of the run, from {rates[0]:.2g} "
+            f"to {rates[-1]:.2g}: its warm-up is longer; {usual} is a usual rate, and the loss came from "
+            f"{progress.initial:.4g} to {progress.now:.4g} only",
+            advice=(
+                f"Shorten the warm-up: a tenth of the run is usual, here {len(rates) // 10} steps.",
+                "Or train for many times as many steps.",
+            ),
+            evidence={"lr": rates[-1], "bar": self.warm * bar, "fall": progress.share},
+        )
+
     def _known(self, kind: str) -> tuple[float, str] | None:
         """The rate up to which one may be too low, and usual rates; None for an optimizer that is not judged."""
         if kind in SCALE_FREE:
@@ -135,6 +169,16 @@ class LearningRateTooLow(Rule):
             and (finite := [one for one in series if isfinite(one)])
         ]
         return median(changes) * (trace.step + 1) if changes else None
+
+
+def _is_ramp(rates: Sequence[float]) -> bool:
+    """Whether rates rise from next to nothing in a straight line, as a warm-up does.
+
+    A range test rises by a factor, and a cycle begins well above zero: 4 % of its peak in torch's `OneCycleLR`.
+    """
+    if rates[0] > 0.03 * rates[-1] or any(rate <= before for before, rate in pairwise(rates)):
+        return False
+    return 0.4 * rates[-1] < rates[len(rates) // 2] < 0.6 * rates[-1]
 
 
 def _peak(trace: Trace, groups: object) -> float:

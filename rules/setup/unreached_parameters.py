@@ -9,12 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.gates import is_trained_already
 from ..engine.profiles import EVERY
+from ..engine.progress import is_over
 from ..engine.records import Json
 from ..engine.tables import number, shape, table, texts
 
 _NUMBERED = re.compile(r"(.*[A-Za-z_])(\d+)")
 """A part with a number at the end of its own name."""
+
+_PARALLEL = re.compile(r"expert|head|branch|member|task|adapter|tower|option|ensemble|codebook|exit|domain|aux", re.I)
+"""Lists whose items stand side by side, and may wait to be chosen."""
 
 
 class UnreachedParameters(Rule):
@@ -22,8 +27,9 @@ class UnreachedParameters(Rule):
 
     Either their result hangs on no graph (`no_grad`), or a later layer that is trained was given a tensor that hangs on
     none (`detach`, `.data`, numpy, a sampled index), or the loss has a term that is a mere number (`item`), or what is
-    cut off is most of the model. Parts that nothing calls
-    and outputs that nothing uses are told as `unused-parameters`.
+    cut off is most of the model. At the end of a run two more are told: parts that were called with gradients switched
+    off only, and the later layers of a stack of which the first alone are called. Other parts that nothing calls, and
+    outputs that nothing uses, are told as `unused-parameters`.
 
     ## Why it matters
     These layers stay as they were initialised: what stands behind the cut learns on random features.
@@ -55,6 +61,12 @@ class UnreachedParameters(Rule):
     min_siblings: PositiveInt = 2
     """Called parts of the same name but for its number (`block1`, `block2`) from which on one that nothing calls
     (`block3`) is taken to be forgotten: a second head that waits for its task has but one."""
+
+    min_passes: PositiveInt = 50
+    """Steps of a run that is over, from which on a part that was used in none of them was not chosen by chance."""
+
+    min_share: float = Field(0.3, gt=0, le=1)
+    """Share of the trained elements in layers of a stack that nothing calls, from which on they are missed."""
 
     ratio: float = Field(0.5, gt=0, le=1)
     """Share of the trained elements beyond which what is called but not reached counts, wherever the cut may be."""
@@ -112,12 +124,27 @@ class UnreachedParameters(Rule):
                     advice=(f"Call {part} in forward, behind {siblings[-1]}.", f"Or take {part} out of the model."),
                     evidence={"n_unreached": len(mine), "n_siblings": len(siblings)},
                 )
+        yield from self._ends_early(trace, calls, uncalled)
         names = [
             name
             for name in texts(graph.get("unreached"))
             if not any(name.startswith(part + ".") for part in uncalled if part)
         ]
         if not names:
+            return
+        without = [part for part in texts(graph.get("ungraphed")) if any(name.startswith(part + ".") for name in names)]
+        if without and is_over(trace) and trace.step >= self.min_passes and not is_trained_already(trace):
+            mine = [name for name in names if any(name.startswith(part + ".") for part in without)]
+            yield Finding(
+                subject=without[0],
+                message=f"{without[0]} is called with gradients switched off and never with them: no loss reaches its "
+                f"{len(mine)} parameters, which an optimizer owns",
+                advice=(
+                    f"Call {without[0]} in each training step, outside of no_grad; do not keep what it gave.",
+                    "If it is to be frozen, set requires_grad_(False) and leave it out of the optimizer.",
+                ),
+                evidence={"n_unreached": len(mine)},
+            )
             return
 
         where = _cut(names, calls) or _number(names, calls, table(trace.facts.get("addend")))
@@ -138,6 +165,63 @@ class UnreachedParameters(Rule):
             ),
             evidence={"n_unreached": n, "share": share},
         )
+
+    def _ends_early(
+        self, trace: Trace, calls: Mapping[str, Mapping[str, Json]], uncalled: Sequence[str]
+    ) -> Iterator[Finding]:
+        """A stack of layers of which only the first ones are called: `return` inside of the loop over them, say."""
+        is_late = is_over(trace) and trace.step >= self.min_passes
+        if not is_late or len(table(trace.facts.get("model"))) != 1 or is_trained_already(trace):
+            return  # blocks are added while a model grows, and a pretrained one may be used up to a layer
+        unreached = set(texts(table(trace.facts.get("graph")).get("unreached")))
+        shapes = {
+            name: shape(table(about).get("shape")) or [] for name, about in table(trace.facts.get("parameters")).items()
+        }
+        for stack, (last, missing) in _stacks(uncalled, calls).items():
+            mine = [name for name in shapes if any(name.startswith(f"{stack}.{at}.") for at in missing)]
+            lost = sum(math.prod(shapes[name]) for name in mine)
+            share = lost / max(1, sum(math.prod(one) for one in shapes.values()))
+            fits = _follows(shapes, f"{stack}.{last}.", f"{stack}.{missing[0]}.")
+            if not mine or not unreached.issuperset(mine) or share < self.min_share or not fits:
+                continue
+            yield Finding(
+                subject=f"{stack}.{missing[0]}",
+                message=f"of the {last + 1 + len(missing)} layers of {stack} only the first {last + 1} are called: no "
+                f"loss reaches the {len(mine)} parameters of the others ({share:.0%} of the elements)",
+                advice=(
+                    f"Look for a return, or an indentation, that ends the loop over {stack} in forward early.",
+                    f"Or take the layers out of {stack} that are not needed.",
+                ),
+                evidence={"n_unreached": len(mine), "share": share},
+            )
+
+
+def _stacks(uncalled: Sequence[str], calls: Iterable[str]) -> dict[str, tuple[int, list[int]]]:
+    """Lists of layers of which the first are called and all others are not: number of the last called, and the others.
+
+    Lists whose items stand side by side, such as experts and heads, are none.
+    """
+    missing: dict[str, list[int]] = {}
+    for part in uncalled:
+        stack, _, at = part.rpartition(".")
+        if stack and at.isdigit() and not _PARALLEL.search(stack):
+            missing.setdefault(stack, []).append(int(at))
+    found = {}
+    for stack, numbers in missing.items():
+        own = re.compile(re.escape(stack) + r"\.(\d+)(?=\.|$)")
+        called = {int(match[1]) for layer in calls if (match := own.match(layer)) is not None}
+        numbers.sort()
+        if called and [*sorted(called), *numbers] == list(range(len(called) + len(numbers))):
+            found[stack] = (max(called), numbers)
+    return found
+
+
+def _follows(shapes: Mapping[str, Sequence[int]], first: str, second: str) -> bool:
+    """Whether a layer takes what another of the same kind gives, by their weights; two heads of a model do not."""
+    one, other = ({n[len(at) :]: s for n, s in shapes.items() if n.startswith(at)} for at in (first, second))
+    gives = [s for s in one.values() if len(s) > 1]
+    takes = [s for s in other.values() if len(s) > 1]
+    return one.keys() == other.keys() and bool(gives and takes) and gives[-1][0] == takes[0][1]
 
 
 def _forgotten(uncalled: Sequence[str], calls: Iterable[str]) -> Iterator[tuple[str, list[str]]]:

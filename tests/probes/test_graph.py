@@ -470,3 +470,27 @@ def test_what_an_earlier_optimizer_has_trained_is_not_forgotten():
         phase(model[2].parameters())
 
     assert facts(run, "graph")[-1]["unowned"] == []
+
+
+@pytest.mark.parametrize(
+    ("case", "told"), [("cached", ["1"]), ("copy", []), ("moving average", []), ("used", []), ("not owned", [])]
+)
+def test_a_part_that_is_only_called_without_gradients_is_named(case, told):
+    head, body = nn.Linear(5, 3), nn.Linear(X.shape[1], 5)
+    if case == "copy":
+        head = nn.Sequential(nn.Linear(5, X.shape[1]), nn.Linear(X.shape[1], 5), nn.Linear(5, 3))
+    both = nn.ModuleList([head, body])
+    optimizer = torch.optim.SGD((head if case == "not owned" else both).parameters(), 0.01)
+    with tracked() as run:
+        for _ in range(30):
+            with torch.set_grad_enabled(case == "used"):
+                features = body(X)
+            if case == "moving average":
+                with torch.no_grad():
+                    body.weight.mul_(0.99)
+            optimizer.zero_grad()
+            functional.cross_entropy(head(features), Y).backward()
+            optimizer.step()
+
+    assert fault_parts(run) == []
+    assert facts(run, "graph")[-1]["ungraphed"] == told

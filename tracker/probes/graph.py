@@ -13,13 +13,18 @@ from ..rules.engine.records import Json
 from . import between, causality, flat, nodes
 from .agreement import agreement
 from .axes import WATCHED, dropouts, softmaxes
+from .lookups import WATCHED as LOOKUPS
+from .lookups import Lookups
 from .loss import first_function, unscaled
 from .parameters import is_real
 from .probe import Pass, Probe
+from .recurrent import is_hidden_state
 from .sight import Sight, Survey
 from .standing import Standing
 from .terms import terms_of
+from .ungraphed import Ungraphed
 from .walk import MAX_NODES, Walk, broadcast, consecutive, signature, tail, walk, weight_of
+from .weighing import weighed
 
 FIRST = 3
 """First steps whose losses are all walked: later ones are when they look different."""
@@ -30,7 +35,7 @@ _MAX_NAMES = 50
 _MOST_EVER = 10_000
 """Parameters that were owned at some time, beyond which those that are gone are forgotten."""
 _MAX_LOSSES = 8
-_WATCHED = WATCHED | causality.WATCHED | flat.WATCHED
+_WATCHED = WATCHED | causality.WATCHED | flat.WATCHED | LOOKUPS
 _HIDDEN = ("compiledfunction", "differentiablegraph")
 _HIDDEN_REASON = "The model is compiled: what its last operations are, ahead of the loss, is not seen."
 
@@ -55,12 +60,14 @@ class Graph(Probe):
         cut           None; `leaf`: the loss is a new leaf, made with `requires_grad=True`; `all`: a loss hangs on no
                       parameter; `part`: it reaches some parameters, and others, trainable and owned, no loss does
         tails         for each kind of loss: {"loss": function, "ops": operations from the loss function to the last
-                      layer, views left out, "layer": name of that layer's weight or None}
+                      layer, views left out, "layer": name of that layer's weight or None}; `hidden_state` alone where
+                      the outputs are that of a recurrent layer, -1 to 1
         linear        number of linear layers and convolutions, by their weights
         linear_pairs  [{"first": name, "second": name, "kind": "linear", "convolution" or "mixed", "widths":
                       [in, between, out]}]: two layers with no activation between them
         broadcast     [{"function", "outputs": shape, "targets": shape or None, "result": shape}]: what was repeated
-                      to fit the other
+                      to fit the other; with "by": "product", "quotient" or "choice" where outputs, or losses of
+                      samples, were weighed so, `targets` being the shape of the weights
         softmaxes     [{"op": "softmax" or "log_softmax", "shape", "dim": along which its values add up to one, "tail":
                       between the last layer and the loss, "summed": the dimension along which a product of matrices
                       sums them then, or None, "batch": samples in the loss, or None, "classes": the dimension in which
@@ -69,6 +76,9 @@ class Graph(Probe):
                       "layer": name of the weight ahead of both, or None}]
         raw           [{"use": "overlap", "logarithm" or "likelihood", "layer": name of the weight}]: what is made for
                       probabilities, by hand, and is given the scores of a layer as they are
+        ungraphed     modules that were called from outside of any model, with gradients switched off only, and that an
+                      optimizer owns, all of it unreached: but for copies, those with the shapes of what is reached,
+                      and for those whose weights were changed since, as a moving average does
         stilled       trained parameters that the losses reach through nothing but operations of derivative zero
         stilled_by    those operations, as Python calls them: ["round"]
         agreement     "distance" or "similarity" where all losses do nothing but bring two outputs together, both
@@ -77,6 +87,9 @@ class Graph(Probe):
         ahead         where the labels are the tokens the model was given, one position on: [{"how": "attention",
                       "recurrence" or "convolution", "share": of the attention that goes to later positions, or None,
                       "layer": name of the weight, or None}], layers in which a position sees its own label
+        lookups       [{"table": name, "rows", "looks": graphs in which it was looked at, "ids": the first few that it
+                      was asked for, "forms": kinds of samples, repetitions left out, 3 for three and more,
+                      "positions": whether it is only asked to count upwards}] of each embedding, on the CPU
 
     A loss without a graph raises in `backward`: see the event `loss_detached` of `losses.Losses`.
     """
@@ -118,7 +131,9 @@ class Graph(Probe):
         self._agreed: dict[int, weakref.ref[torch.Tensor]] = {}
         """Weights of the layers whose outputs are brought together."""
         self._ahead: dict[str, Json] = {}
+        self._lookups = Lookups()
         self._standing = Standing()
+        self._ungraphed = Ungraphed()
         self._fact: dict[str, Json] = {}
 
     # -- what is seen ----------------------------------------------------------------------------------------------
@@ -126,6 +141,8 @@ class Graph(Probe):
     def root_forward(self, call: Pass) -> None:
         if isinstance(call.module, torch.nn.Module):
             self._sight.note(call.module)
+            if not call.has_grad and self._ungraphed.note(call.module):
+                self._is_new = True
 
     def adopted(self) -> None:
         self._is_new = True
@@ -163,6 +180,8 @@ class Graph(Probe):
             if self._is_worth_it(root):
                 self._walks += 1
                 self._walk(root)
+            elif self._lookups.is_open:
+                self._is_new = self._lookups.look(walk(root, kinds=LOOKUPS).watched) or self._is_new
             if self._looks == STANDS_BY and not self.training.optimizers:
                 self._tell()
 
@@ -176,7 +195,8 @@ class Graph(Probe):
         self.end_close()
         if self._fact:
             # Models may be gone by now, what they were is known; and an optimizer may have stepped at last.
-            self.training.fact("graph", {**self._fact, "unstepped": self._unstepped()})
+            last: dict[str, Json] = {"unstepped": self._unstepped(), "lookups": self._lookups.told({})}
+            self.training.fact("graph", {**self._fact, **last})
 
     # -- the walk --------------------------------------------------------------------------------------------------
 
@@ -214,6 +234,7 @@ class Graph(Probe):
         if not all(is_real(leaf) for leaf in found.leaves):
             return
         self._is_opaque = self._is_opaque or found.is_opaque
+        self._is_new = self._lookups.look(found.watched) or self._is_new
         before = len(self._reached) + len(self._alive)
         for leaf in found.leaves:
             if id(leaf) not in self._reached or self._reached[id(leaf)]() is not leaf:
@@ -246,12 +267,14 @@ class Graph(Probe):
             ops, layer = tail(function.behind)
             if layer is None and ops and ops[-1] in _HIDDEN:
                 self.training.unseen("loss tail", _HIDDEN_REASON)
+            if is_hidden_state(function.behind):
+                ops = ["hidden_state"]
             one: Json = {
                 "loss": function.function, "ops": list(ops), "layer": name(weight_of(layer)) if layer else None
             }  # fmt: skip
             if len(self._losses) < _MAX_LOSSES:
                 self._losses.setdefault(str(one), one)
-        repeated = broadcast(function, root)
+        repeated = broadcast(function, root) or weighed(root)
         if repeated is not None and len(self._broadcasts) < _MAX_LOSSES:
             self._broadcasts.setdefault(str((repeated["function"], len(repeated["result"]))), repeated)
         self._describe_end(root, name)
@@ -325,6 +348,11 @@ class Graph(Probe):
         for key, found in lists.items():
             fact[key] = list[Json](found[:_MAX_NAMES])
             fact[f"n_{key}"] = len(found)
+        fact["ungraphed"] = list[Json](
+            self._ungraphed.told(
+                {key: mine[key][0] for key in mine if key in unreached - stale}, list(reached.values())
+            )
+        )
         fact["foreign"] = sum(1 for key in reached if key in held - in_models - unregistered)
         fact["unstepped"] = self._unstepped()
         fact["cut"] = self._cut(reached.keys() & held, bool(unreached))
@@ -340,6 +368,7 @@ class Graph(Probe):
         fact["agreement"] = next(iter(self._agreements)) if len(self._agreements) == 1 and are_held else None
         fact["dropouts"] = list[Json](sorted(self._dropouts))
         fact["ahead"] = list(self._ahead.values())
+        fact["lookups"] = self._lookups.told(names)
         if self._walks or self._has_leaf:
             self._fact = fact
             self.training.fact("graph", fact)

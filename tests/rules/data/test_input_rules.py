@@ -111,6 +111,41 @@ def test_all_samples_of_a_training_being_one_is_told(equal, fires):
     assert bool(found) is fires
 
 
+def asked(ids=(0, 1), forms=2, rows=48, looks=8, positions=False, table="emb.weight"):
+    return {"table": table, "rows": rows, "looks": looks, "ids": list(ids), "forms": forms, "positions": positions}
+
+
+POSITIONS = asked(range(5), 3, 64, positions=True, table="pos.weight")
+SEGMENTS = asked((0,), 1, 2, table="segment.weight")
+
+
+@pytest.mark.parametrize(
+    ("lookups", "dtype", "fires"),
+    [
+        ([asked()], "int64", True),
+        ([asked((1,), 1)], "int64", True),
+        ([asked((0, 1, 2, 3), 2), POSITIONS, SEGMENTS], "int64", True),
+        ([asked(forms=3)], "int64", False),  # zeros and ones in any order
+        ([asked(rows=3)], "int64", False),
+        ([asked(looks=4)], "int64", False),
+        ([asked(range(5), 2)], "int64", False),
+        ([asked()], "float32", False),  # one column beside numbers
+        ([asked(), asked((0, 1), 2, 5, table="other.weight")], "int64", False),  # columns of few levels
+        ([asked(), asked(range(5), 3, 900, table="other.weight")], "int64", False),
+        ([POSITIONS], "int64", False),
+    ],
+)
+def test_a_vocabulary_of_which_one_word_is_used_is_a_constant_input(lookups, dtype, fires):
+    facts = {"graph": {"lookups": lookups}, "inputs": {"x": {"shape": [8, 5], "dtype": dtype}}}
+
+    try:
+        found = judge(ConstantInput(), facts=facts)
+    except NotApplicable:
+        found = []
+
+    assert [one.subject for one in found] == (["emb.weight"] if fires else [])
+
+
 def both(mean, std, val_mean, val_std, **more):
     return {
         "input/mean": {"train/x": [mean] * 5, "val/x": [val_mean] * 3},

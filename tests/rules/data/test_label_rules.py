@@ -108,6 +108,48 @@ def test_a_class_that_is_drawn_evenly_and_weighted_is_corrected_twice(counts, we
     assert bool(judge(ClassImbalanceCorrectedTwice(), **case, facts=facts)) is fires
 
 
+@pytest.mark.parametrize(
+    ("counts", "weights", "fires"),
+    [((500, 480), {"0": 0.5, "1": 5.0}, True), ((500, 480), {"0": 1.0, "1": 3.1}, True),
+     ((500, 480), {"0": 1.0, "1": 2.9}, False), ((850, 150), {"0": 0.6, "1": 3.4}, False),
+     ((600, 390), {"0": 1.0, "1": 9.0}, False), ((40, 40), {"0": 1.0, "1": 9.0}, False),
+     ((300, 310, 290), {"0": 1.0, "1": 1.0, "2": 4.0}, True), ((900, 290, 310), {"0": 1.0, "1": 3.1, "2": 3.0}, False),
+     ((500, 480, 510), {"0": 0.0, "1": 1.0, "2": 1.0}, False)],
+)  # fmt: skip
+def test_classes_that_are_seen_evenly_need_no_weights(counts, weights, fires):
+    case = {"class_count": {str(n): [float(count)] for n, count in enumerate(counts)}}
+
+    try:
+        found = judge(ClassImbalanceCorrectedTwice(), **case, facts={"class_weights": weights, "loss": CE})
+    except NotApplicable:
+        found = []
+
+    assert bool(found) is fires
+
+
+BINARY = "binary_cross_entropy_with_logits"
+
+
+@pytest.mark.parametrize(
+    ("given", "weights", "fires"),
+    [([9000, 8800], {"0": 14.8}, True), ([9000, 600], {"0": 14.8}, False), ([9000, 8800], {"0": 2.0}, False),
+     ([9000, 8800], {"0": 14.8, "1": 3.0, "2": 7.0}, False)],
+)  # fmt: skip
+def test_a_weight_of_the_answer_yes_is_judged_by_all_answers_and_one_for_each_question_is_not(given, weights, fires):
+    facts = {
+        "class_weights": weights,
+        "loss": {"function": BINARY, "n_classes": 2},
+        "targets": [{"function": BINARY, "values": [0.0, 1.0], "counts": given, "steps": 30}],
+    }
+
+    try:
+        found = judge(ClassImbalanceCorrectedTwice(), class_count={"0": [500.0], "1": [490.0]}, facts=facts)
+    except NotApplicable:
+        found = []
+
+    assert bool(found) is fires
+
+
 @pytest.mark.parametrize(("recall", "fires"), [(0.1, True), (0.4, False)])
 def test_rare_classes_that_are_recognised_need_no_weights(recall, fires):
     case = {

@@ -201,3 +201,29 @@ def test_a_rate_out_of_range_is_blamed_for_the_units_it_killed(rate, dead, end, 
     found = judge(LearningRateTooHigh(), **case, facts=optimizer("Adam", rate), events=AT_THE_END)
 
     assert bool(found) is fires
+
+
+SLOW = [2.3 - 0.002 * i for i in range(60)]
+WARMING = [1e-6 * (i + 1) for i in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("rates", "losses", "events", "fires"),
+    [
+        (WARMING, FLAT, AT_THE_END, True),
+        (WARMING, SLOW, AT_THE_END, True),
+        (WARMING, FALLING, AT_THE_END, False),
+        (WARMING, SLOW, {}, False),
+        ([20 * rate for rate in WARMING], SLOW, AT_THE_END, False),  # it came to a usual rate
+        ([1e-7 * 1.1**i for i in range(60)], SLOW, AT_THE_END, False),  # a range test
+        ([4e-6 + rate for rate in WARMING], SLOW, AT_THE_END, False),  # one cycle, stopped early
+        (WARMING[:30] + WARMING[30:0:-1], SLOW, AT_THE_END, False),
+    ],
+)
+def test_a_warm_up_that_is_longer_than_the_run_is_told(rates, losses, events, fires):
+    try:
+        found = judge(LearningRateTooLow(), loss=losses, lr=rates, facts=optimizer("Adam", 0.0), events=events)
+    except NotApplicable:
+        found = []
+
+    assert any("warm-up is longer" in one.message for one in found) is fires

@@ -212,3 +212,67 @@ def test_steps_out_of_sight_are_not_missed(more):
 
     with pytest.raises(NotApplicable):
         judge(OptimizerNeverSteps(), loss=[1.0] * 60, facts=told)
+
+
+AT_THE_END = {"judge": {79: {"phase": "run"}}}
+
+
+def stack(called, n, name="layers", widths=(8, 8)):
+    """Facts of a model with a stack of linear layers, of which some are called, and a readout."""
+    parameters = {f"{name}.{at}.weight": {"shape": [widths[1], widths[0]]} for at in range(n)}
+    missing = [at for at in range(n) if at not in called]
+    return {
+        "graph": graph(
+            reached=len(called) + 1,
+            unreached=[f"{name}.{at}.weight" for at in missing],
+            n_unreached=len(missing),
+            cut="part",
+        ),
+        "parameters": parameters | {"readout.weight": {"shape": [3, 8]}},
+        "model": {
+            "": {
+                "calls": {
+                    f"{name}.{at}": {"at": at, "bare": False, "graphed": True} for at in called
+                },
+                "uncalled": [f"{name}.{at}" for at in missing],
+            }
+        },
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("told", "events", "fires"),
+    [
+        (stack([0], 4), AT_THE_END, True),
+        (stack([0, 1], 4), AT_THE_END, True),
+        (stack([0, 1, 2, 3], 4), AT_THE_END, False),
+        (stack([0, 1, 2, 3, 4, 5, 6, 7], 9), AT_THE_END, False),  # a small share
+        (stack([0, 2], 4), AT_THE_END, False),  # chosen, or left out by chance
+        (stack([0], 4, widths=(8, 3)), AT_THE_END, False),  # none takes what the other gives: they stand side by side
+        (stack([0], 4, name="experts"), AT_THE_END, False),
+        (stack([0], 4), {}, False),  # they may come later in the run
+        (stack([0], 4) | {"signs": {"pretrained": True}}, AT_THE_END, False),
+    ],
+)
+def test_later_layers_of_a_stack_that_nothing_calls_are_missed(told, events, fires):
+    found = judge(UnreachedParameters(), lr=[1e-3] * 80, facts=told, events=events)
+
+    assert bool(found) is fires
+    if fires:
+        assert found[0].subject.startswith("layers.")
+
+
+@pytest.mark.parametrize(
+    ("change", "events", "fires"),
+    [
+        ({}, AT_THE_END, True),
+        ({"ungraphed": []}, AT_THE_END, False),
+        ({"unreached": ["head.weight"]}, AT_THE_END, False),
+        ({}, {}, False),
+    ],
+)
+def test_a_part_that_is_only_called_without_gradients_is_told_at_the_end(change, events, fires):
+    told = graph(reached=2, unreached=["items.weight"], n_unreached=1, cut="part", ungraphed=["items"]) | change
+    facts = {"graph": told, "parameters": {"items.weight": {"shape": [4, 4]}, "user.weight": {"shape": [9, 9]}}}
+
+    assert bool(judge(UnreachedParameters(), lr=[1e-3] * 80, facts=facts, events=events)) is fires
