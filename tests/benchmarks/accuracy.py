@@ -50,6 +50,8 @@ class Tally:
     """By rule: those of them in which it, or another right name of the fault, was the first headline."""
     alarms: Counter[str] = field(default_factory=Counter)
     """By rule: healthy and repaired runs in which it was loud."""
+    slowest: tuple[float, str] = (0.0, "nothing")
+    """Seconds, and what took them."""
     trouble: list[str] = field(default_factory=list)
     """Runs that went wrong: of the script, or of the tracker."""
 
@@ -61,6 +63,7 @@ class Tally:
         self.suspicious[kind] += verdict == "true"
         self.unknown[kind] += verdict not in ("true", "false")
         what = f"{program.name}, seed {seed}"
+        self.slowest = max(self.slowest, (ran.seconds, what))
         if ran.broken or not ran.verdict or (ran.code and not program.is_faulty):
             self.trouble.append(f"{what}: exit code {ran.code} {'; '.join(ran.broken)} {ran.output[-300:]}")
         loud, first = ran.loud, (ran.headlines or ["nothing"])[0]
@@ -161,7 +164,7 @@ def main() -> int:
     print(f"first headline, {tally.folded} named further down; {tally.unknown['faulty']} unknown")
     print(f"{sound} healthy and repaired runs: {shares['false_alarms']:.2%} false alarms; by rule, folded ones too:")
     print(f"  {dict(tally.alarms.most_common())}; unknown: {tally.unknown['healthy'] + tally.unknown['repaired']}")
-    print(f"{time.perf_counter() - began:.0f} s")
+    print(f"{time.perf_counter() - began:.0f} s; the slowest took {tally.slowest[0]:.1f} s: {tally.slowest[1]}")
     if options.into:
         form = {"all": {**shares, "faulty": tally.runs["faulty"], "healthy": sound}, "rules": tally.figures()}
         options.into.write_text(json.dumps(form, indent=1, sort_keys=True) + "\n", encoding="utf-8")
