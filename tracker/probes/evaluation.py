@@ -78,7 +78,7 @@ class Evaluation(Probe):
 
     Passes over the training data without gradients are not written. Fact `evaluation`: `{"target": where the targets
     come from, "change": what became of them, "loss": its function, "part": the loss of the training has further terms,
-    "factor": what it is multiplied with in the training (`loss / 4`; VAL_LOSS is not), None where not verified,
+    "factor": what it is multiplied with in the training (`loss / 4`; VAL_LOSS is not), None where not seen,
     "verified": the loss agrees with the script's, "sets": {"val": {"samples", "source": "loader" | "by hand",
     "partial": in some evaluation passes were
     left out}}}`, with the samples of the first evaluation of each; `train` is there when training
@@ -286,7 +286,7 @@ class Evaluation(Probe):
                 "change": target.change,
                 "loss": criterion.function,
                 "part": criterion.is_part,
-                "factor": self._triple.factor if self._triple.verified else None,
+                "factor": self._triple.factor,
                 "verified": bool(self._triple.verified),
                 "sets": {split: dict(known) for split, known in self._sets.items()},
             },

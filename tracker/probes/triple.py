@@ -61,8 +61,8 @@ class Triple:
         """Makes the loss of outputs and targets; None before it was learned."""
         self.verified: bool | None = None
         """Whether it makes the script's own loss; None before that is known, False where it cannot be told."""
-        self.factor = 1.0
-        """What the script multiplies the loss with."""
+        self.factor: float | None = None
+        """What the script multiplies the loss with; None where that was not seen."""
         self.reason = ""
         """Why nothing was matched so far."""
         self.variables = Variables()
@@ -205,7 +205,7 @@ class Triple:
             self.factor = theirs / expected
             self.verified = False  # any two numbers have a factor
         elif math.isclose(expected, theirs, rel_tol=tolerance, abs_tol=1e-6):
-            self.verified = True
+            self.verified, self.factor = True, 1.0
         else:
             self.criterion = None
             self.reason = (

@@ -86,8 +86,8 @@ def test_an_accuracy_that_is_only_printed_is_found_wrong_by_what_was_counted(is_
     assert [(one.rule, one.subject) for one in found] == [("metric-inconsistent", "val/correct")] * is_wrong
 
 
-@pytest.mark.parametrize(("momentum", "expected"), [(0.1, []), (1e-4, ["train-eval-gap"])])
-def test_running_statistics_that_do_not_follow_are_a_gap(momentum, expected):
+@pytest.mark.parametrize(("momentum", "expected"), [(0.1, []), (1e-4, ["norm-statistics"])])
+def test_running_statistics_that_do_not_follow_are_named(momentum, expected):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         shift = nn.Linear(6, 16)
