@@ -50,6 +50,12 @@ class TargetScale(Rule):
     ratio: float = Field(0.95, gt=0, le=1)
     """Error over standard deviation of the targets at which the model is no better than a constant."""
 
+    max_offset: float = Field(50.0, gt=1)
+    """Mean, as a size, over standard deviation of the targets above which most of a run is spent on the mean alone."""
+
+    offset_ratio: float = Field(0.5, gt=0, le=1)
+    """The `ratio` of such targets: with the mean taken off, less than half of the spread is soon explained."""
+
     min_steps: PositiveInt = 300
     """Steps before the end of the run at which it is judged already."""
 
@@ -80,7 +86,7 @@ class TargetScale(Rule):
         error = errors[-1] if errors and math.isfinite(errors[-1]) else None
         if broken is None and error is None:
             raise NotApplicable("the error of the model is not known")
-        if broken is None and error is not None and (std == 0 or error < self.ratio * std):
+        if broken is None and error is not None and (std == 0 or error < self._ratio(mean, std) * std):
             return
         seen = f"the loss is not finite from step {broken[1]} on" if broken else f"the model is off by {error:.4g}"
         evidence = {"mean": mean, "std": std} | ({"error": error} if error is not None else {})
@@ -93,3 +99,6 @@ class TargetScale(Rule):
             ),
             evidence=evidence,
         )
+
+    def _ratio(self, mean: float, std: float) -> float:
+        return self.offset_ratio if abs(mean) > self.max_offset * std else self.ratio

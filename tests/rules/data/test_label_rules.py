@@ -193,6 +193,9 @@ def prices(error, mean=250e3, std=80e3, **more):
         (prices(30e3), False),
         (prices(3.0, mean=0.0, std=1.0), False),
         (prices(90.0, 152, 77), True),
+        (prices(4.5, -2029, 6.3), True),
+        (prices(2.5, -2029, 6.3), False),
+        (prices(4.5, -200, 6.3), False),
     ],
 )
 def test_large_targets_are_told_when_they_are_out_of_reach(case, fires):
