@@ -133,6 +133,11 @@ class Graph(Probe):
         self._ahead: dict[str, Json] = {}
         self._lookups = Lookups()
         self._standing = Standing()
+        self._unowned: list[tuple[str, weakref.ref[torch.Tensor]]] = []
+        self._walked: list[tuple[str, weakref.ref[torch.Tensor]]] = []
+        """Shape of each parameter that the latest walk reached."""
+        self._walks_told = -1
+        """How many walks there had been when the fact was told last."""
         self._ungraphed = Ungraphed()
         self._fact: dict[str, Json] = {}
 
@@ -239,7 +244,9 @@ class Graph(Probe):
         for leaf in found.leaves:
             if id(leaf) not in self._reached or self._reached[id(leaf)]() is not leaf:
                 self._reached[id(leaf)] = weakref.ref(leaf)
-        self._reaches_none = not any(isinstance(leaf, torch.nn.Parameter) for leaf in found.leaves)
+        parameters = [leaf for leaf in found.leaves if isinstance(leaf, torch.nn.Parameter)]
+        self._walked = [(str(list(leaf.shape)), weakref.ref(leaf)) for leaf in parameters]
+        self._reaches_none = not parameters
         self._note_alive(root, found)
         is_larger = len(self._reached) + len(self._alive) != before
         if self._looks_new or is_larger:
@@ -327,18 +334,23 @@ class Graph(Probe):
         unregistered = {id(p) for _, p in survey.unregistered}
         # Models that are not in sight tell nothing of what belongs to one.
         stale = unreached - in_models if in_models & reached.keys() else set()
-        unowned = [
-            names.get(key) or str(list(leaf.shape))
+        found_unowned = [
+            (names.get(key) or str(list(leaf.shape)), self._reached[key])
             for key, leaf in reached.items()
             if held
             and key not in held
             and (isinstance(leaf, torch.nn.Parameter) or key in unregistered)
             and not (key in self._ever and self._ever[key]() is leaf)
         ]
+        # Made anew in each pass, they are gone meanwhile: what an optimizer owns would live.
+        made_anew = self._unowned if self._walks == self._walks_told else self._walked
+        owned_once = {id(ref) for ref in self._ever.values()}  # a tensor has one weak reference, whoever asks for it
+        found_unowned += [one for one in made_anew if held and one[1]() is None and id(one[1]) not in owned_once]
+        self._unowned, self._walks_told = found_unowned, self._walks
         self._standing.look(self._sight.optimizers, {id(one) for one in self.training.optimizers})
         lists: dict[str, list[str]] = {
             "unreached": [mine[key][0] for key in mine if key in unreached - stale],
-            "unowned": unowned,
+            "unowned": [one for one, _ in found_unowned],
             "idle": survey.others(reached.keys() | held) if held else [],
             "shared": self._shared(),
             "stale": [mine[key][0] for key in mine if key in stale],

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.trainings import events, fault_parts, tracked
+from tests.trainings import events, facts, fault_parts, tracked
 
 OURS = {
     "parameters-not-in-optimizer", "stale-optimizer-parameters", "unreached-parameters", "detached-loss",
@@ -141,3 +141,25 @@ def test_samples_that_come_one_by_one_are_accumulated_into_a_mean(divisor, fires
     assert fault_parts(run) == []
     found = {one["rule"] for one in events(run, "verdict")[-1].data["findings"]}
     assert ("accumulation-not-averaged" in found) is fires
+
+
+class BuiltInForward(Net):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.Linear(16, 3)(torch.relu(self.first(x)))
+
+
+def test_layers_that_are_made_in_each_pass_stay_known_when_they_are_gone():
+    torch.manual_seed(0)
+    model = BuiltInForward()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with tracked() as run:
+        for _ in range(8):
+            for x, y in batches():
+                optimizer.zero_grad()
+                functional.cross_entropy(model(x), y).backward()
+                optimizer.step()
+        torch.optim.SGD(model.first.parameters(), 0.1).step()
+    told = facts(run, "graph")
+
+    assert fault_parts(run) == []
+    assert told[-1]["unowned"] == ["[3, 16]", "[3]"]
