@@ -52,7 +52,7 @@ def test_the_digits_are_learned_without_an_alarm(tmp_path: Path) -> None:
     ("bug", "rule"),
     [
         ("shuffled-apart", "unlearnable-labels"),
-        pytest.param("no-zero-grad", "loss-diverging", marks=pytest.mark.slow),
+        pytest.param("no-zero-grad", "missing-zero-grad", marks=pytest.mark.slow),
         pytest.param("huge-lr", "learning-rate-too-high", marks=pytest.mark.slow),
     ],
 )
