@@ -34,6 +34,14 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
+def is_matrix(trace: Trace, name: str) -> bool:
+    """Whether a parameter has two dimensions and more; by its name where its shape is not known."""
+    parameters = trace.facts.get("parameters")
+    about = parameters.get(name) if isinstance(parameters, dict) else None
+    shape = about.get("shape") if isinstance(about, dict) else None
+    return len(shape) > 1 if isinstance(shape, list) else not name.endswith("bias")
+
+
 def matrices(trace: Trace) -> dict[str, int]:
     """Number of elements of each trained parameter of two or more dimensions; embeddings are left out.
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
+from .finding import NotApplicable
 from .signals import LR
+from .tables import number, tables
 from .trace import Trace
 
 MOST_GROUPS = 4
@@ -35,3 +39,16 @@ def rate_at(trace: Trace) -> list[tuple[int, float]]:
         elif not found or found[-1][1] != top:
             found.append((step, top))
     return found
+
+
+def peak_rate(trace: Trace, groups: object) -> float:
+    """Highest learning rate of the run so far, that of the optimizer's `groups` where none was measured.
+
+    Raises `NotApplicable` when none is known.
+    """
+    rates = [rate for series in (trace.series(LR), *trace.by_subject(LR).values()) for rate in series if isfinite(rate)]
+    if not rates:
+        rates = [rate for group in tables(groups) if (rate := number(group.get("lr"))) is not None]
+    if not rates:
+        raise NotApplicable("no learning rate is known")
+    return max(rates)

@@ -10,9 +10,10 @@ from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.kinds import SCALE_FREE, SGD_LIKE, kind_of, optimizers_of
+from ..engine.layers import is_matrix
 from ..engine.progress import is_over, progress_of
-from ..engine.rates import rate_at
-from ..engine.signals import DEAD, GRAD_NORM, INPUT_MEAN, INPUT_STD, LOSS, LR, UPDATE_RATIO
+from ..engine.rates import peak_rate, rate_at
+from ..engine.signals import DEAD, GRAD_NORM, INPUT_MEAN, INPUT_STD, LOSS, UPDATE_RATIO
 from ..engine.tables import losses_of, number, table, tables, text
 
 
@@ -187,7 +188,7 @@ class LearningRateTooHigh(Rule):
     def _overwritten(self, trace: Trace) -> str | None:
         """What the first steps show of a rate far out of range: initial weights replaced, and a loss that jumps."""
         losses = trace.series(LOSS)
-        first = [series[0] for name, series in trace.by_subject(UPDATE_RATIO).items() if _is_matrix(trace, name)]
+        first = [series[0] for name, series in trace.by_subject(UPDATE_RATIO).items() if is_matrix(trace, name)]
         first = [one for one in first if isfinite(one)]
         top = max((loss for loss in losses.first(self.window) if isfinite(loss)), default=0.0)
         if not first or median(first) < self.max_first or not 0 < self.rise * losses[0] < top:
@@ -202,7 +203,7 @@ class LearningRateTooHigh(Rule):
         return [
             max(median(finite[: self.window]), median(finite[-self.window :]))
             for name, series in trace.by_subject(UPDATE_RATIO).items()
-            if _is_matrix(trace, name) and (finite := [one for one in series if isfinite(one)])
+            if is_matrix(trace, name) and (finite := [one for one in series if isfinite(one)])
         ]
 
     def _replaced(self, trace: Trace) -> str | None:
@@ -254,22 +255,3 @@ def _told(sizes: list[float]) -> str:
 def _top(losses: list[float]) -> float:
     """The highest level of the loss: the largest median of five in a row."""
     return max((median(losses[at : at + 5]) for at in range(max(1, len(losses) - 4))), default=0.0)
-
-
-def _is_matrix(trace: Trace, name: str) -> bool:
-    parameters = table(trace.facts.get("parameters"))
-    shape = table(parameters.get(name)).get("shape")
-    return len(shape) > 1 if isinstance(shape, list) else not name.endswith("bias")
-
-
-def peak_rate(trace: Trace, groups: list[object] | object) -> float:
-    """Highest learning rate of the run so far; raises `NotApplicable` when none is known."""
-    rates = [rate for series in (trace.series(LR), *trace.by_subject(LR).values()) for rate in series]
-    for group in tables(groups):
-        rate = number(group.get("lr"))
-        if rate is not None and not trace.count(LR):
-            rates.append(rate)
-    rates = [rate for rate in rates if isfinite(rate)]
-    if not rates:
-        raise NotApplicable("no learning rate is known")
-    return max(rates)

@@ -13,9 +13,9 @@ from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.gates import is_trained_already
 from ..engine.kinds import SCALE_FREE, SGD_LIKE, kind_of, optimizers_of
 from ..engine.progress import is_over, lost_share, progress_of
-from ..engine.rates import rate_at
-from ..engine.signals import LOSS, LR, UPDATE_RATIO
-from ..engine.tables import number, table, tables, text
+from ..engine.rates import peak_rate, rate_at
+from ..engine.signals import LOSS, UPDATE_RATIO
+from ..engine.tables import table, tables, text
 
 
 class LearningRateTooLow(Rule):
@@ -99,7 +99,7 @@ class LearningRateTooLow(Rule):
         if known is None:
             raise NotApplicable(f"judged for one optimizer of the Adam, SGD or Adagrad kind; here: {names}")
         bar, usual = known
-        peak = _peak(trace, tables(optimizers[0].get("groups")))
+        peak = peak_rate(trace, tables(optimizers[0].get("groups")))
         if peak == 0:
             raise NotApplicable("the learning rate is 0")
         if not trace.is_armed:
@@ -179,13 +179,3 @@ def _is_ramp(rates: Sequence[float]) -> bool:
     if rates[0] > 0.03 * rates[-1] or any(rate <= before for before, rate in pairwise(rates)):
         return False
     return 0.4 * rates[-1] < rates[len(rates) // 2] < 0.6 * rates[-1]
-
-
-def _peak(trace: Trace, groups: object) -> float:
-    """Highest learning rate of the run so far; raises `NotApplicable` when none is known."""
-    rates = [rate for series in (trace.series(LR), *trace.by_subject(LR).values()) for rate in series if isfinite(rate)]
-    if not rates:
-        rates = [rate for group in tables(groups) if (rate := number(group.get("lr"))) is not None]
-    if not rates:
-        raise NotApplicable("no learning rate is known")
-    return max(rates)

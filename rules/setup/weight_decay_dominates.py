@@ -10,10 +10,11 @@ from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.kinds import kind_of, optimizers_of
+from ..engine.layers import is_matrix
 from ..engine.progress import lost_share
 from ..engine.records import Json
 from ..engine.signals import GRAD_NORM, LOSS, LR, UPDATE_RATIO, WEIGHT_NORM
-from ..engine.tables import number, shape, table, tables
+from ..engine.tables import number, table, tables
 
 MOST = 16
 """Weight matrices that are compared; of more, every n-th is."""
@@ -92,7 +93,7 @@ class WeightDecayDominates(Rule):
         if trace.step < self.window or fell is None:
             raise NotApplicable("the loss is too short, or not finite")
         every = trace.by_subject(WEIGHT_NORM, 2)
-        names = sorted(name for name in every if _is_matrix(trace, name))
+        names = sorted(name for name in every if is_matrix(trace, name))
         matrices = {name: every[name] for name in names[:: 1 + len(names) // MOST]}
         pulls = [
             pull
@@ -153,8 +154,3 @@ def _is_decoupled(optimizer: Mapping[str, Json]) -> bool:
     groups = tables(optimizer.get("groups"))
     said = any(group.get("decoupled_weight_decay") is True for group in groups)
     return said or kind_of(optimizer) in ("adamw", "adamw8bit", "lion")
-
-
-def _is_matrix(trace: Trace, name: str) -> bool:
-    parameters = table(trace.facts.get("parameters"))
-    return len(shape(table(parameters.get(name)).get("shape"))) > 1 if parameters else not name.endswith("bias")

@@ -50,7 +50,7 @@ def agreement(zone: Zone, root: Any) -> tuple[str, list[torch.Tensor]] | None:
             if len(sides) == 2 and sides[0] is not sides[1]:
                 compared.append((*sides, "similarity") if sign < 0 else (*sides, "apart"))
             elif len(sides) == 1:
-                factor = _factor(node, sides[0])
+                factor = _sign_of_factor(node)
                 if factor is None:
                     return None
                 way = sign if factor > 0 else -sign
@@ -80,9 +80,9 @@ def _signed(sides: list[Any], signs: tuple[int, ...], seen: set[Any]) -> list[tu
     return fresh
 
 
-def _factor(node: Any, side: Any) -> float | None:
+def _sign_of_factor(node: Any) -> float | None:
     """The sign of what a result is multiplied with, which must be one for all: 1 or -1; None where it is not."""
-    other = nodes.saved(node, "other" if inputs(node)[0] is side else "self")
+    other = nodes.factor(node)
     if other is None:
         return None
     if isinstance(other, (int, float)):

@@ -95,7 +95,7 @@ def dropped(node: Any) -> float | None:
         return float(share) if isinstance(share, float) else None
     if kind(node) != "Mul" or nodes.only_input(node) is None:
         return None
-    mask = nodes.saved(node, "other" if inputs(node)[0] is not None else "self")
+    mask = nodes.factor(node)
     if not isinstance(mask, torch.Tensor) or not mask.is_cpu or not 16 <= mask.numel() <= _MOST_MASK:
         return None
     if not mask.is_floating_point():

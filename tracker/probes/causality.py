@@ -46,17 +46,17 @@ def ahead(
         if what in _RECURRENT:
             weights = [one.variable for one in inputs(node)[1:] if one is not None and kind(one) == "AccumulateGrad"]
             backward = next((called for one in weights if _runs_backward(called := name(one))), None)
-            if backward is not None and _reaches(inputs(node)[0], tokens):
+            if backward is not None and _hangs_on(inputs(node)[0], tokens):
                 found.append({"how": "recurrence", "share": None, "layer": backward})
         if what not in _FUSED and what not in _SOFTMAX:
             continue
         seen = _seen_ahead(node)
         key = inputs(node)[1] if what in _FUSED else _key(node)
-        if seen is not None and key is not None and _reaches(key, tokens):
+        if seen is not None and key is not None and _hangs_on(key, tokens):
             found.append({"how": "attention", "share": seen, "layer": None})
     for node in linear:
         weight = weight_of(node)
-        if weight is None or not _reaches(given_to(node), tokens):
+        if weight is None or not _hangs_on(given_to(node), tokens):
             continue
         called = name(weight)
         if _runs_backward(called):
@@ -159,20 +159,8 @@ def _key(softmax: Any) -> Any:
     return inputs(at)[-1]
 
 
-def _reaches(start: Any, goals: list[Any]) -> bool:
-    """Whether a node hangs on one of `goals`, within a few thousand nodes."""
-    seen, stack = {start}, [start]
-    while stack and len(seen) < _MOST_NODES:
-        node = stack.pop()
-        if node is None:
-            continue
-        if any(node is goal for goal in goals):
-            return True
-        for following in inputs(node):
-            if following is not None and following not in seen:
-                seen.add(following)
-                stack.append(following)
-    return False
+def _hangs_on(node: Any, goals: list[Any]) -> bool:
+    return any(one in goals for one in nodes.behind([node], _MOST_NODES))
 
 
 def _is_centred(node: Any, weight: torch.Tensor) -> bool:

@@ -100,7 +100,7 @@ def is_scaled(node: Any) -> bool:
     if only_input(node) is None:
         return False
     sizes = [nodes.shape(node), nodes.shape(only_input(node))]
-    other = nodes.saved(node, "other") if inputs(node)[0] is not None else nodes.saved(node, "self")
+    other = nodes.factor(node)
     return sizes[0] == sizes[1] and (not isinstance(other, torch.Tensor) or other.numel() == 1 or kind(node) == "Div")
 
 

@@ -129,8 +129,7 @@ def labels_of(node: Any) -> Labels | None:
 
 
 def _is_by_number(node: Any) -> bool:
-    name = "other" if inputs(node)[0] is not None else "self"
-    other = nodes.saved(node, name)
+    other = nodes.factor(node)
     return not isinstance(other, torch.Tensor) or other.numel() == 1
 
 
@@ -180,7 +179,7 @@ def _of_binary(sides: list[Any]) -> Labels | None:
         of = only_input(side)
         if of is None or kind(of) not in ("Log", "LogSigmoid", "Log1P"):
             return None
-        factor = nodes.saved(side, "other" if inputs(side)[0] is of else "self")
+        factor = nodes.factor(side)
         if not isinstance(factor, torch.Tensor) or not factor.is_cpu or factor.numel() < 2:
             return None
         if not factor.is_floating_point():
@@ -207,7 +206,7 @@ def _of_product(node: Any, name: str) -> Labels | None:
     if at is None or kind(at) != "Mul" or only_input(at) is None:
         return None
     of = only_input(at)
-    factor = nodes.saved(at, "other" if inputs(at)[0] is of else "self")
+    factor = nodes.factor(at)
     sizes = nodes.shape(of)
     if not isinstance(factor, torch.Tensor) or sizes is None or list(factor.shape) != sizes:
         return None

@@ -24,20 +24,7 @@ def flat(watched: list[Any]) -> list[Any]:
 
 def alive(root: Any, stops: list[Any], limit: int) -> list[Any]:
     """The leaves that a gradient of `root` comes to without passing one of the nodes `stops`."""
-    seen, stack, leaves = {root}, [root], []
-    closed = set(stops)
-    while stack and len(seen) <= limit:
-        node = stack.pop()
-        if kind(node) == "AccumulateGrad":
-            leaves.append(node.variable)
-            continue
-        if node in closed:
-            continue
-        for following, _ in node.next_functions:
-            if following is not None and following not in seen:
-                seen.add(following)
-                stack.append(following)
-    return leaves
+    return [node.variable for node in nodes.behind([root], limit, set(stops)) if kind(node) == "AccumulateGrad"]
 
 
 def name(node: Any) -> str:

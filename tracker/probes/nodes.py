@@ -7,6 +7,7 @@ Nothing is run, and nothing of the user's is called: what was saved under a hook
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -128,6 +129,25 @@ def number(node: Any, name: str) -> float | torch.Tensor | None:
             return None
         return float(found) if found.is_cpu else found.reshape(())
     return float(found) if isinstance(found, (int, float)) else None
+
+
+def factor(node: Any) -> Any:
+    """What has no gradient in a product or a quotient of two: a tensor or a number; None where nothing was kept."""
+    return saved(node, "other" if inputs(node)[0] is not None else "self")
+
+
+def behind(roots: Iterable[Any], limit: int, stops: Container[Any] = ()) -> Iterator[Any]:
+    """`roots` and what they hang on, each node once, nearest first, about `limit` of them; `stops` end a way."""
+    queue = list(dict.fromkeys(node for node in roots if node is not None))
+    seen = set(queue)
+    for node in queue:
+        yield node
+        if node in stops:
+            continue
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen and len(seen) < limit:
+                seen.add(following)
+                queue.append(following)
 
 
 def signed(value: int) -> int:

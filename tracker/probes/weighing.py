@@ -63,10 +63,9 @@ def _factor(node: Any) -> torch.Tensor | None:
     """What has no gradient in a product, a quotient or a choice: only its shape is asked for."""
     sides = inputs(node)
     if kind(node) == "Where":
-        name = "condition"
+        found = nodes.saved(node, "condition")
     elif len(sides) != 2 or (sides[0] is None) is (sides[1] is None):
         return None
     else:
-        name = "self" if sides[0] is None else "other"
-    found = nodes.saved(node, name)
+        found = nodes.factor(node)
     return found if isinstance(found, torch.Tensor) else None
