@@ -39,7 +39,7 @@ class FutureLeak(Rule):
     - Karpathy 2019, A Recipe for Training Neural Networks: use backprop to chart dependencies.
     """
 
-    phases = (Phase.RUN,)
+    phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.ERROR
     level = Level.LOGIC
     needs_facts = ("graph",)

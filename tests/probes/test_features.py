@@ -42,7 +42,7 @@ def test_a_quantity_among_the_inputs_is_found_whatever_its_scale():
     x[:, 4] = 100 - 3 * y
     _, fact = trained(x, y, mean_squares, 1)
 
-    assert (fact["kind"], fact["column"], fact["columns"]) == ("quantity", 4, COLUMNS)
+    assert (fact["input"], fact["kind"], fact["column"], fact["columns"]) == ("input", "quantity", 4, COLUMNS)
     assert fact["score"] == pytest.approx(1, abs=1e-5)
     assert fact["others"] < 0.8
 

@@ -251,7 +251,7 @@ def test_an_unseeded_run_that_loads_numpy_and_torch_late_comes_back(project, cap
     (project / "out").mkdir()
     fill(project, module_py="V = 2", ignored_py="V = 3", settings_json="{}", untracked_py="W = 1")
 
-    comes_back(capfd, train(project), project, tmp_path / "again")
+    assert comes_back(capfd, train(project), project, tmp_path / "again")["grade"] == "R5"
 
 
 @pytest.mark.slow
@@ -262,7 +262,7 @@ def test_a_module_run_with_hard_arguments_from_a_subfolder_comes_back(project, c
     hard = ["a b  c", "", "--flag=väl ue", "x'y\"z", "new\nline"]
     rundir = train(project / "sub", "-m", "package.train", *hard)
 
-    comes_back(capfd, rundir, project, tmp_path / "again")
+    assert comes_back(capfd, rundir, project, tmp_path / "again")["grade"] == "R5"
 
 
 @pytest.mark.slow

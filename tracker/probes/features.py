@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .nested import Aside, may_compute, tensors_in
+from .nested import Aside, may_compute
 from .probe import Pass, Probe
 
 if TYPE_CHECKING:
@@ -47,11 +47,7 @@ class Features(Probe):
     def root_forward(self, call: Pass) -> None:
         if self._looks >= FIRST or not call.has_grad or not self.training.close:
             return
-        for index, value in enumerate([*call.args, *call.kwargs.values()]):
-            for place, tensor in tensors_in(value, str(index)):
-                if _is_table(tensor):
-                    self._given = place, tensor
-                    return
+        self._given = next((one for one in call.given() if _is_table(one[1])), self._given)
 
     def backward(self, tensor: torch.Tensor, loss: torch.Tensor) -> None:
         given, self._given = self._given, None

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ..rules.engine.records import Json
-from . import between, causality, flat, nodes
-from .agreement import agreement
-from .axes import WATCHED, dropouts, softmaxes
+from . import causality, flat, nodes
+from .axes import WATCHED
+from .layout import Layout
 from .lookups import WATCHED as LOOKUPS
 from .lookups import Lookups
-from .loss import first_function, unscaled
+from .loss import unscaled
 from .parameters import is_real
 from .probe import Pass, Probe
-from .recurrent import is_hidden_state
 from .sight import Sight, Survey
 from .standing import Standing
-from .terms import terms_of
 from .ungraphed import Ungraphed
-from .walk import MAX_NODES, Walk, broadcast, consecutive, signature, tail, walk, weight_of
-from .weighing import weighed
+from .walk import MAX_NODES, signature, walk
 
 FIRST = 3
 """First steps whose losses are all walked: later ones are when they look different."""
@@ -34,10 +30,7 @@ _MAX_WALKS = 32
 _MAX_NAMES = 50
 _MOST_EVER = 10_000
 """Parameters that were owned at some time, beyond which those that are gone are forgotten."""
-_MAX_LOSSES = 8
 _WATCHED = WATCHED | causality.WATCHED | flat.WATCHED | LOOKUPS
-_HIDDEN = ("compiledfunction", "differentiablegraph")
-_HIDDEN_REASON = "The model is compiled: what its last operations are, ahead of the loss, is not seen."
 
 
 class Graph(Probe):
@@ -59,37 +52,15 @@ class Graph(Probe):
                       that is optimized, say
         cut           None; `leaf`: the loss is a new leaf, made with `requires_grad=True`; `all`: a loss hangs on no
                       parameter; `part`: it reaches some parameters, and others, trainable and owned, no loss does
-        tails         for each kind of loss: {"loss": function, "ops": operations from the loss function to the last
-                      layer, views left out, "layer": name of that layer's weight or None}; `hidden_state` alone where
-                      the outputs are that of a recurrent layer, -1 to 1
-        linear        number of linear layers and convolutions, by their weights
-        linear_pairs  [{"first": name, "second": name, "kind": "linear", "convolution" or "mixed", "widths":
-                      [in, between, out]}]: two layers with no activation between them
-        broadcast     [{"function", "outputs": shape, "targets": shape or None, "result": shape}]: what was repeated
-                      to fit the other; with "by": "product", "quotient" or "choice" where outputs, or losses of
-                      samples, were weighed so, `targets` being the shape of the weights
-        softmaxes     [{"op": "softmax" or "log_softmax", "shape", "dim": along which its values add up to one, "tail":
-                      between the last layer and the loss, "summed": the dimension along which a product of matrices
-                      sums them then, or None, "batch": samples in the loss, or None, "classes": the dimension in which
-                      the loss function looks for the classes, where it is given this as it is, else None}]
-        doubled       [{"first": "softmax" or "sigmoid", "second": the function that squashes its result once more,
-                      "layer": name of the weight ahead of both, or None}]
-        raw           [{"use": "overlap", "logarithm" or "likelihood", "layer": name of the weight}]: what is made for
-                      probabilities, by hand, and is given the scores of a layer as they are
         ungraphed     modules that were called from outside of any model, with gradients switched off only, and that an
                       optimizer owns, all of it unreached: but for copies, those with the shapes of what is reached,
                       and for those whose weights were changed since, as a moving average does
         stilled       trained parameters that the losses reach through nothing but operations of derivative zero
         stilled_by    those operations, as Python calls them: ["round"]
-        agreement     "distance" or "similarity" where all losses do nothing but bring two outputs together, both
-                      trained; else None
-        dropouts      shares that dropouts leave out, modules and functions, each share once; on the CPU
-        ahead         where the labels are the tokens the model was given, one position on: [{"how": "attention",
-                      "recurrence" or "convolution", "share": of the attention that goes to later positions, or None,
-                      "layer": name of the weight, or None}], layers in which a position sees its own label
         lookups       [{"table": name, "rows", "looks": graphs in which it was looked at, "ids": the first few that it
                       was asked for, "forms": kinds of samples, repetitions left out, 3 for three and more,
                       "positions": whether it is only asked to count upwards}] of each embedding, on the CPU
+        ...           and what lies between the parameters and the loss: see `layout.Layout`
 
     A loss without a graph raises in `backward`: see the event `loss_detached` of `losses.Losses`.
     """
@@ -116,21 +87,8 @@ class Graph(Probe):
         self._is_new = False
         self._has_leaf = False
         self._reaches_none = False
-        self._losses: dict[str, Json] = {}
-        self._linear: set[str] = set()
-        self._pairs: dict[str, Json] = {}
-        self._broadcasts: dict[str, Json] = {}
-        self._softmaxes: dict[str, Json] = {}
-        self._dropouts: set[float] = set()
-        self._alive: dict[int, weakref.ref[torch.Tensor]] = {}
-        """Parameters that a loss reaches with no operation of derivative zero between."""
-        self._flat: dict[str, None] = {}
-        self._doubled: dict[str, Json] = {}
-        self._raw: dict[str, Json] = {}
-        self._agreements: set[str | None] = set()
-        self._agreed: dict[int, weakref.ref[torch.Tensor]] = {}
-        """Weights of the layers whose outputs are brought together."""
-        self._ahead: dict[str, Json] = {}
+        self._layout = Layout(training)
+        self._alive = flat.Alive()
         self._lookups = Lookups()
         self._standing = Standing()
         self._unowned: list[tuple[str, weakref.ref[torch.Tensor]]] = []
@@ -247,78 +205,12 @@ class Graph(Probe):
         parameters = [leaf for leaf in found.leaves if isinstance(leaf, torch.nn.Parameter)]
         self._walked = [(str(list(leaf.shape)), weakref.ref(leaf)) for leaf in parameters]
         self._reaches_none = not parameters
-        self._note_alive(root, found)
+        self._alive.note(root, found, MAX_NODES)
         is_larger = len(self._reached) + len(self._alive) != before
         if self._looks_new or is_larger:
             self._is_new = True
             self._sight.look(sys._getframe())
-            self._describe(root, found.linear, found.watched)
-            if not all(isinstance(leaf, torch.nn.Parameter) for leaf in found.leaves):
-                self._agreements.add(None)  # an input with a gradient: a derivative may be what is compared
-
-    def _note_alive(self, root: Any, found: Walk) -> None:
-        stops = flat.flat(found.watched)
-        for leaf in flat.alive(root, stops, MAX_NODES) if stops else found.leaves:
-            if id(leaf) not in self._alive or self._alive[id(leaf)]() is not leaf:
-                self._alive[id(leaf)] = weakref.ref(leaf)
-        self._flat.update(dict.fromkeys(flat.name(node) for node in stops[:_MAX_NAMES]))
-
-    def _describe(self, root: Any, linear: list[Any], watched: list[Any]) -> None:
-        function = first_function(terms_of(root))
-        names = self._names(self._sight.survey())
-
-        def name(weight: torch.Tensor | None) -> str | None:
-            return None if weight is None else names.get(id(weight)) or str(list(weight.shape))
-
-        if function is not None and function.behind is not None:
-            ops, layer = tail(function.behind)
-            if layer is None and ops and ops[-1] in _HIDDEN:
-                self.training.unseen("loss tail", _HIDDEN_REASON)
-            if is_hidden_state(function.behind):
-                ops = ["hidden_state"]
-            one: Json = {
-                "loss": function.function, "ops": list(ops), "layer": name(weight_of(layer)) if layer else None
-            }  # fmt: skip
-            if len(self._losses) < _MAX_LOSSES:
-                self._losses.setdefault(str(one), one)
-        repeated = broadcast(function, root) or weighed(root)
-        if repeated is not None and len(self._broadcasts) < _MAX_LOSSES:
-            self._broadcasts.setdefault(str((repeated["function"], len(repeated["result"]))), repeated)
-        self._describe_end(root, name)
-        for softmax in softmaxes(watched, function):
-            if len(self._softmaxes) < _MAX_NAMES:
-                self._softmaxes.setdefault(str(softmax), softmax)
-        if len(self._dropouts) < _MAX_NAMES:
-            self._dropouts.update(dropouts(watched))
-        for layer in causality.ahead(watched, linear, function, lambda weight: name(weight) or ""):
-            if len(self._ahead) < _MAX_NAMES:
-                self._ahead.setdefault(f"{layer['how']} {layer['layer']}", layer)
-        weights = [weight for node in linear if (weight := weight_of(node)) is not None]
-        if len(self._linear) < _MOST_EVER:
-            self._linear.update(name(weight) or "" for weight in weights)
-        for first, second, kind in consecutive(linear):
-            pair = f"{name(first)} {name(second)}"
-            if pair not in self._pairs and len(self._pairs) < _MAX_NAMES:
-                widths: list[Json] = [*_widths(first)[:1], *_widths(second)]
-                self._pairs[pair] = {"first": name(first), "second": name(second), "kind": kind, "widths": widths}
-
-    def _describe_end(self, root: Any, name: Callable[[torch.Tensor | None], str | None]) -> None:
-        """What lies between the last layers and the loss."""
-        zone = between.zone_of(root)
-        for first, second, node in between.doubled(zone):
-            _, layer = tail(node)
-            one: Json = {"first": first, "second": second, "layer": name(weight_of(layer)) if layer else None}
-            if len(self._doubled) < _MAX_LOSSES:
-                self._doubled.setdefault(str(one), one)
-        for use, node in between.raw(zone, root):
-            ops, layer = tail(node)
-            if between.is_raw(ops, layer) and len(self._raw) < _MAX_LOSSES:
-                one = {"use": use, "layer": name(weight_of(layer))}
-                self._raw.setdefault(str(one), one)
-        if len(self._agreements) < 2:
-            kind, made_by = agreement(zone, root) or (None, [])
-            self._agreements.add(kind)
-            self._agreed.update((id(weight), weakref.ref(weight)) for weight in made_by)
+            self._layout.note(root, found, self._names(self._sight.survey()))
 
     # -- the fact --------------------------------------------------------------------------------------------------
 
@@ -354,7 +246,7 @@ class Graph(Probe):
             "idle": survey.others(reached.keys() | held) if held else [],
             "shared": self._shared(),
             "stale": [mine[key][0] for key in mine if key in stale],
-            "stilled": [mine[key][0] for key in mine if key in reached and self._is_still(mine[key][1])],
+            "stilled": [mine[key][0] for key in mine if key in reached and self._alive.is_stilled(mine[key][1])],
         }
         fact: dict[str, Json] = {"reached": sum(1 for key in reached if key in names or key in held)}
         for key, found in lists.items():
@@ -368,26 +260,12 @@ class Graph(Probe):
         fact["foreign"] = sum(1 for key in reached if key in held - in_models - unregistered)
         fact["unstepped"] = self._unstepped()
         fact["cut"] = self._cut(reached.keys() & held, bool(unreached))
-        fact["tails"] = list(self._losses.values())
-        fact["linear"] = len(self._linear)
-        fact["linear_pairs"] = list(self._pairs.values())
-        fact["broadcast"] = list(self._broadcasts.values())
-        fact["softmaxes"] = list(self._softmaxes.values())
-        fact["doubled"] = list(self._doubled.values())
-        fact["raw"] = list(self._raw.values())
-        fact["stilled_by"] = list[Json](self._flat)
-        are_held = all(key in held for key, ref in self._agreed.items() if ref() is not None)
-        fact["agreement"] = next(iter(self._agreements)) if len(self._agreements) == 1 and are_held else None
-        fact["dropouts"] = list[Json](sorted(self._dropouts))
-        fact["ahead"] = list(self._ahead.values())
+        fact["stilled_by"] = self._alive.stilled_by()
+        fact |= self._layout.told(held)
         fact["lookups"] = self._lookups.told(names)
         if self._walks or self._has_leaf:
             self._fact = fact
             self.training.fact("graph", fact)
-
-    def _is_still(self, parameter: torch.Tensor) -> bool:
-        alive = self._alive.get(id(parameter))
-        return parameter.requires_grad and (alive is None or alive() is not parameter)
 
     def _unstepped(self) -> list[Json]:
         return self._standing.told(self._reached.keys())
@@ -426,8 +304,3 @@ class Graph(Probe):
 
 def _is_sharded(leaf: torch.Tensor) -> bool:
     return type(leaf).__name__ in ("FlatParameter", "DTensor") or type(leaf).__module__.startswith("torch.distributed")
-
-
-def _widths(weight: torch.Tensor) -> list[int]:
-    """[in, out] of a linear layer or convolution."""
-    return [int(weight.shape[1]), int(weight.shape[0])] if weight.dim() > 1 else [int(weight.shape[0])]

@@ -18,7 +18,7 @@ from ..rules.engine.signals import (
 )
 from .data import Data
 from .loaders import TRAIN
-from .nested import Aside, may_compute, tensors_in
+from .nested import Aside, may_compute
 from .probe import Pass, Probe
 from .readback import Label
 
@@ -113,14 +113,7 @@ class Inputs(Probe):
         if model not in self._models:
             self._models.append(model)
         prefix = f"{model}." if model != self._models[0] else ""
-        code = getattr(getattr(type(call.module), "forward", None), "__code__", None)
-        names = code.co_varnames[1 : code.co_argcount] if code is not None else ()
-        found = []
-        for index, value in enumerate(call.args):
-            found += tensors_in(value, names[index] if index < len(names) else str(index))
-        for key, value in call.kwargs.items():
-            found += tensors_in(value, key)
-        return [(prefix + name, tensor) for name, tensor in found]
+        return [(prefix + name, tensor) for name, tensor in call.given()]
 
     def _measure(self, subject: str, tensor: torch.Tensor) -> None:
         if not tensor.is_floating_point() or not tensor.numel():

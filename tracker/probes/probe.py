@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from .nested import tensors_in
+
 if TYPE_CHECKING:
     import torch
 
@@ -39,6 +41,17 @@ class Pass(NamedTuple):
     has_grad: bool
     """Whether a graph was recorded: a pass without one is evaluation."""
     in_training_mode: bool
+
+    def given(self) -> list[tuple[str, torch.Tensor]]:
+        """Every tensor it was given, by the parameter of `forward`: `x`, `batch/mask`; by its place where unknown."""
+        code = getattr(getattr(type(self.module), "forward", None), "__code__", None)
+        names = code.co_varnames[1 : code.co_argcount] if code is not None else ()
+        found = []
+        for index, value in enumerate(self.args):
+            found += tensors_in(value, names[index] if index < len(names) else str(index))
+        for key, value in self.kwargs.items():
+            found += tensors_in(value, key)
+        return found
 
 
 class Probe:
