@@ -88,6 +88,8 @@ def test_what_is_squashed_twice_is_told_with_its_layer(loss_of, expected):
         (lambda z: functional.binary_cross_entropy_with_logits(z, MASK) + dice(z), "overlap"),
         (focal, "logarithm"),
         (lambda z: -torch.log(z.gather(1, Y[:, None]).clamp_min(LEAST)).mean(), "logarithm"),
+        (lambda z: -torch.log(z.clamp_min(LEAST)).gather(1, Y[:, None]).mean(), "logarithm"),
+        (lambda z: -(z.detach().softmax(1) * torch.log(z.clamp_min(LEAST))).sum(1).mean(), "logarithm"),
         (lambda z: -z[ROWS, Y].mean(), "likelihood"),
         (lambda z: dice(z.sigmoid()), None),
         (lambda z: jaccard(z.softmax(1)), None),

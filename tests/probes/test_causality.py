@@ -48,6 +48,16 @@ class Handmade(nn.Module):
         return torch.softmax(scores if self.mask is None else scores.masked_fill(self.mask < 0, -1e9), -1) @ x
 
 
+class Fused(nn.Module):
+    def __init__(self, is_causal):
+        super().__init__()
+        self.query, self.key, self.is_causal = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH), is_causal
+
+    def forward(self, x):
+        query, key, value = (one.unsqueeze(1) for one in (self.query(x), self.key(x), x))
+        return functional.scaled_dot_product_attention(query, key, value, is_causal=self.is_causal).squeeze(1)
+
+
 class Recurrent(nn.Module):
     def __init__(self, layer):
         super().__init__()
@@ -108,6 +118,11 @@ def test_a_layer_that_sees_later_tokens_is_told_and_its_masked_twin_is_not(kind)
 
     assert ahead(Language(make(None), width)) == [how]
     assert ahead(Language(make(HIDDEN), width)) == []
+
+
+@pytest.mark.parametrize(("is_causal", "how"), [(False, ["attention"]), (True, [])])
+def test_fused_attention_that_is_told_to_be_causal_needs_no_mask(is_causal, how):
+    assert ahead(Language(Fused(is_causal))) == how
 
 
 def test_positions_may_come_first():

@@ -75,9 +75,23 @@ class Judge:
         return self.n_right / SAMPLES
 
 
+def by_dictionary(model, loader):
+    stats = {"correct": 0, "seen": 0}
+    for x, y in loader:
+        stats["correct"] += (model(x).argmax(1) == y).sum().item()
+        stats["seen"] += len(y)
+    return stats["correct"] / stats["seen"]
+
+
 @pytest.mark.parametrize(
     ("evaluate", "name"),
-    [(by_count, "correct"), (by_tensor, "correct"), (by_meter, "accs.sum"), (Judge().by_attribute, "self.n_right")],
+    [
+        (by_count, "correct"),
+        (by_tensor, "correct"),
+        (by_meter, "accs.sum"),
+        (by_dictionary, "stats.correct"),
+        (Judge().by_attribute, "self.n_right"),
+    ],
 )
 def test_what_is_counted_and_only_returned_is_told_for_each_sample(evaluate, name):
     run, found = fit(evaluate)
@@ -86,6 +100,7 @@ def test_what_is_counted_and_only_returned_is_told_for_each_sample(evaluate, nam
     assert [value for _, value in told] == pytest.approx(found)
     assert [at for at, _ in told] == [at for at, _ in readings(run, "accuracy/val")]
     assert [value for _, value in told] == pytest.approx([value for _, value in readings(run, "accuracy/val")])
+    assert subjects(run, "score/sample") == {f"val/{name}"}
 
 
 def test_accuracies_of_the_batches_are_told_for_each_batch():
@@ -131,6 +146,17 @@ def test_nothing_right_at_all_is_told():
         for x, y in loader:
             correct += (model(x)[:, 0] == y).sum().item()
         return correct
+
+    assert [value for _, value in readings(fit(evaluate)[0], "score/sample", "val/correct")] == [0.0] * 4
+
+
+def test_a_number_of_batches_is_none_of_fewer_samples():
+    def evaluate(model, loader):
+        correct = n_batches = 0
+        for x, y in loader:
+            n_batches += 1
+            correct += (model(x)[:, 0] == y).sum().item()
+        return correct / n_batches
 
     assert [value for _, value in readings(fit(evaluate)[0], "score/sample", "val/correct")] == [0.0] * 4
 

@@ -33,9 +33,16 @@ def waves(n, d):
         (waves(512, 32), False),
         (drawn(20, 4), False),
         (torch.zeros(400, 12), False),
+        (drawn(80, 24), False),
+        (drawn(400, 12) ** 3, False),
+        (drawn(400, 13)[:, :12] + 0.5 * drawn(400, 13)[:, 12:], False),
+        (drawn(400, 12) - drawn(400, 12).mean(1, keepdim=True), False),
     ],
-    ids=["normal", "uniform", "with padding", "normalised", "learned", "one-hot", "waves", "few", "zero"],
-)
+    ids=[
+        "normal", "uniform", "with padding", "normalised", "learned", "one-hot", "waves", "few", "zero",
+        "few for its columns", "with far ones", "with a common part", "of mean zero",
+    ],
+)  # fmt: skip
 def test_independent_numbers_are_told_from_directions(table, expected):
     state = torch.random.get_rng_state()
 

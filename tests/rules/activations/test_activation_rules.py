@@ -128,6 +128,7 @@ def test_running_statistics_that_stand_while_the_layer_trains_are_found():
 MOVING = [1.0 + 0.1 * (i % 3) for i in range(20)]
 GAP = {"accuracy/train": [0.5, 0.9, 0.98, 0.99], "accuracy/val": [0.6, 0.8, 0.7, 0.9]}
 NO_GAP = {**GAP, "accuracy/val": [0.6, 0.8, 0.97, 0.98]}
+WORSE = {"loss/epoch": [1.0, 0.8, 0.7, 0.6], "loss/val": [1.0, 0.9, 1.4, 0.7]}
 
 
 @pytest.mark.parametrize(
@@ -143,6 +144,8 @@ NO_GAP = {**GAP, "accuracy/val": [0.6, 0.8, 0.97, 0.98]}
         (0.001, 16.0, GAP, [], "still those it was made with"),
         (0.001, 16.0, NO_GAP, [], ""),
         (0.2, 16.0, GAP, [], ""),
+        (0.99, 16.0, WORSE, [], "latest batch"),
+        (0.99, 16.0, {**WORSE, "loss/val": [1.0, 0.9, 0.8, 0.7]}, [], ""),
     ],
 )
 def test_a_momentum_of_the_other_convention_is_found_by_what_it_does(momentum, samples, rows, deviating, word):

@@ -35,3 +35,12 @@ def test_lagged_values_of_a_slow_series_all_follow_it(score, others, fires):
 def test_a_few_rows_prove_nothing():
     with pytest.raises(NotApplicable, match="63 rows"):
         judge(FeatureLabelLeak(), facts=features(1e9, 2.0, samples=63))
+
+
+@pytest.mark.parametrize("missing", ["score", "others", "columns"])
+def test_without_columns_that_were_compared_nothing_is_known(missing):
+    facts = features(1e9, 2.0)
+    del facts["features"][missing]
+
+    with pytest.raises(NotApplicable, match="no column of the inputs was compared"):
+        judge(FeatureLabelLeak(), facts=facts)

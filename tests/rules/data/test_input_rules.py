@@ -208,6 +208,9 @@ def answers(new=0.5, held_out=0.72, accuracy=0.5, **facts):
         (answers(new=0.68), False),  # nothing is known of new samples: it may be memorised later
         (answers(new=0.3, accuracy=0.7), True),  # too sure of what is wrong throughout
         (answers(new=0.5, accuracy=0.7), False),
+        (answers(new=0.6), False),  # little is learned
+        (answers(new=0.3, held_out=0.69, accuracy=0.7), False),  # hardly wrong, and often right
+        (answers() | {"loss": [0.69] * 60 + [0.3] * 120}, False),  # of what was seen before
     ],
 )
 def test_what_is_answered_when_new_in_training_and_never_when_held_out_is_prepared_otherwise(case, fires):
@@ -223,6 +226,9 @@ def test_memorising_begins_with_the_third_pass():
     assert judge(TrainEvalPreprocessingMismatch(), **case) == []
 
 
+MEAN = answers()["facts"]["loss"]
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
@@ -231,6 +237,15 @@ def test_memorising_begins_with_the_third_pass():
         ({"facts": answers(overlap={"train_samples": 90, "train_duplicates": 30})["facts"]}, "several times"),
         ({"facts": answers(loaders=[])["facts"]}, "how long a pass"),
         ({"loss/val": [0.8, 0.9]}, "2 held-out evaluations"),
+        ({"loss/val": [0.8, float("nan"), 0.9]}, "held-out evaluations"),
+        ({"facts": answers(loss=MEAN | {"weighted": True})["facts"]}, "weighted, smoothed"),
+        ({"facts": answers(loss=MEAN | {"label_smoothing": 0.1})["facts"]}, "weighted, smoothed"),
+        ({"facts": answers(loss=MEAN | {"reduction": "sum"})["facts"]}, "weighted, smoothed"),
+        ({"facts": answers(loss=MEAN | {"scaled": True})["facts"]}, "weighted, smoothed"),
+        ({"facts": answers(loss=MEAN | {"function": "mse_loss"})["facts"]}, "constant answer is not known"),
+        ({"class_count": {"0": [500.0] * 3}}, "constant answer is not known"),
+        ({"facts": answers(loaders=[{"split": "train", "length": 3}])["facts"]}, "3 losses of samples that were new"),
+        ({"loss": [0.69] * 20 + [float("inf")] + [0.5] * 159}, "losses of samples that were new"),
     ],
 )
 def test_what_the_model_makes_of_held_out_data_is_not_always_a_sign(changed, reason):

@@ -249,6 +249,12 @@ def test_a_final_state_behind_the_filler_counts_where_the_task_is_not_learned(pa
     assert [finding.subject for finding in found] == ["gru"] * fires
 
 
+@pytest.mark.parametrize("accuracy", [[], [0.52, 0.52, float("nan"), 0.52]])
+def test_a_final_state_behind_the_filler_says_nothing_where_nothing_is_known_of_the_task(accuracy):
+    with pytest.raises(NotApplicable, match="whether the task is learned is not known"):
+        judge(PaddingDominates(), **(final_state(0.7, 0.5) | {"accuracy/val": accuracy}))
+
+
 @pytest.mark.parametrize(("error", "fires"), [(1.0, True), (0.5, False)])
 def test_a_final_state_behind_the_filler_spoils_a_regression(error, fires):
     case = final_state(0.7, 0.5) | {"error": {"train": [error] * 4}, "targets/std": {"train": [1.0] * 4}}

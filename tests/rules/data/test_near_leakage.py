@@ -55,3 +55,11 @@ def test_it_says_why_nothing_was_compared():
 
     with pytest.raises(NotApplicable, match="token ids"):
         judge(NearLeakage(), facts={"near": fact})
+
+
+def test_without_a_held_out_set_there_is_nothing_to_compare_with():
+    fact = near(40)["facts"]["near"]
+    del fact["val"]
+
+    with pytest.raises(NotApplicable, match="no held-out samples were compared"):
+        judge(NearLeakage(), facts={"near": fact})
