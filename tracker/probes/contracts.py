@@ -55,7 +55,8 @@ class Contracts(Probe):
 
     def __init__(self, training: Any) -> None:
         super().__init__(training)
-        self._seen: dict[str, dict[str, Json]] = {}
+        self._seen: dict[str, tuple[int, Labels]] = {}
+        """Steps looked at, and all the labels seen, of each function."""
         self._backwards = self._steps = 0
         self._is_new = False
 
@@ -75,15 +76,15 @@ class Contracts(Probe):
     def _take(self, found: Labels) -> None:
         if found.function not in self._seen and len(self._seen) >= MOST_FUNCTIONS:
             return
-        seen = self._seen.setdefault(
-            found.function,
-            {"function": found.function, "expected": found.expected, "steps": 0, "positive": 0, "negative": 0,
-             "zero": 0, "given": found.given},
-        )  # fmt: skip
-        for name, more in (
-            ("steps", 1), ("positive", found.positive), ("negative", found.negative), ("zero", found.zero),
-        ):  # fmt: skip
-            seen[name] = int(str(seen[name])) + more
+        steps, seen = self._seen.get(found.function, (0, found._replace(positive=0, negative=0, zero=0)))
+        self._seen[found.function] = (
+            steps + 1,
+            seen._replace(
+                positive=seen.positive + found.positive,
+                negative=seen.negative + found.negative,
+                zero=seen.zero + found.zero,
+            ),
+        )
         self._is_new = True
 
     def end_close(self) -> None:
@@ -101,7 +102,8 @@ class Contracts(Probe):
     def _tell(self) -> None:
         if self._is_new:
             self._is_new = False
-            self.training.fact("contracts", [dict(one) for one in self._seen.values()])
+            told: list[Json] = [{**seen._asdict(), "steps": steps} for steps, seen in self._seen.values()]
+            self.training.fact("contracts", told)
 
 
 def labels_of(node: Any) -> Labels | None:
