@@ -17,7 +17,7 @@ def write_text(sentences, rng):
 def columns(ids, n_columns):
     """Cut the text into parallel streams, time runs along the first axis."""
     length = len(ids) // n_columns
-    return ids[:length * n_columns].view(n_columns, length).t().contiguous()
+    return ids[: length * n_columns].view(n_columns, length).t().contiguous()
 
 
 class CharGRU(nn.Module):
@@ -35,7 +35,7 @@ class CharGRU(nn.Module):
 def segments(stream, bptt):
     for i in range(0, len(stream) - 1, bptt):
         n = min(bptt, len(stream) - 1 - i)
-        yield stream[i:i + n], stream[i + 1:i + 1 + n]
+        yield stream[i : i + n], stream[i + 1 : i + 1 + n]
 
 
 def evaluate(model, stream, bptt, criterion):
@@ -81,7 +81,9 @@ def main():
             optimizer.step()
             losses.append(loss.item())
         val = evaluate(model, val_stream, args.bptt, criterion)
-        print(f"epoch {epoch + 1}: train {sum(losses) / len(losses):.4f}  val {val:.4f}  bits per char {val / math.log(2):.3f}")
+        print(
+            f"epoch {epoch + 1}: train {sum(losses) / len(losses):.4f}  val {val:.4f}  bits per char {val / math.log(2):.3f}"
+        )
 
 
 if __name__ == "__main__":

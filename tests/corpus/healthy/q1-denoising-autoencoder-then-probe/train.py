@@ -60,7 +60,9 @@ def probe(model, loader, val_loader, epochs):
         with torch.no_grad():
             for x, y in val_loader:
                 hits += (head(model.encoder(x)).argmax(1) == y).sum().item()
-        print(f"probe epoch {epoch + 1}: loss {total / len(loader):.4f} val accuracy {hits / len(val_loader.dataset):.3f}")
+        print(
+            f"probe epoch {epoch + 1}: loss {total / len(loader):.4f} val accuracy {hits / len(val_loader.dataset):.3f}"
+        )
 
 
 if __name__ == "__main__":

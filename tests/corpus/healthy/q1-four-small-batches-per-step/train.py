@@ -75,8 +75,10 @@ def main():
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
                 optimizer.zero_grad()
-        print(f"epoch {epoch + 1:2d}: train mse {epoch_loss / len(train_loader):.4f}, "
-              f"val mse {evaluate(model, val_loader, loss_fn):.4f}")
+        print(
+            f"epoch {epoch + 1:2d}: train mse {epoch_loss / len(train_loader):.4f}, "
+            f"val mse {evaluate(model, val_loader, loss_fn):.4f}"
+        )
 
 
 if __name__ == "__main__":

@@ -20,8 +20,7 @@ X_test = torch.tensor((X_test - mean) / 6.0, dtype=torch.float32)
 y_train, y_test = torch.tensor(y_train), torch.tensor(y_test)
 
 linear = torch.nn.Linear(64, 10)
-optimizer = torch.optim.LBFGS(linear.parameters(), lr=1.0, max_iter=3, history_size=10,
-                              line_search_fn="strong_wolfe")
+optimizer = torch.optim.LBFGS(linear.parameters(), lr=1.0, max_iter=3, history_size=10, line_search_fn="strong_wolfe")
 
 
 def objective():

@@ -51,5 +51,7 @@ for epoch in range(args.epochs):
     print(f"epoch {epoch + 1:2d}  train mse {total / len(train_set):.4f}  val R2 {val_r2():.3f}")
 
 linear = LinearRegression().fit(train_x, train_y)
-print(f"linear regression R2 {linear.score(val_x, val_y):.3f}, network R2 {val_r2():.3f}, "
-      f"best possible about {signal[3200:].var() / val_y.var():.3f}")
+print(
+    f"linear regression R2 {linear.score(val_x, val_y):.3f}, network R2 {val_r2():.3f}, "
+    f"best possible about {signal[3200:].var() / val_y.var():.3f}"
+)

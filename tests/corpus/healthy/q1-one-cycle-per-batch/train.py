@@ -1,9 +1,10 @@
 import argparse
+
 import torch
 import torch.nn as nn
-from torch.utils.data import DataLoader, TensorDataset
 from sklearn.datasets import make_moons
 from sklearn.model_selection import train_test_split
+from torch.utils.data import DataLoader, TensorDataset
 
 
 class Swish(nn.Module):
@@ -24,7 +25,9 @@ class Residual(nn.Module):
 
 
 def build(dim, depth):
-    return nn.Sequential(nn.Linear(2, dim), *[Residual(dim) for _ in range(depth)], nn.LayerNorm(dim), nn.Linear(dim, 2))
+    return nn.Sequential(
+        nn.Linear(2, dim), *[Residual(dim) for _ in range(depth)], nn.LayerNorm(dim), nn.Linear(dim, 2)
+    )
 
 
 if __name__ == "__main__":
@@ -46,7 +49,8 @@ if __name__ == "__main__":
     criterion = nn.CrossEntropyLoss(label_smoothing=0.05)
     optimizer = torch.optim.SGD(model.parameters(), lr=args.max_lr / 25, momentum=0.9, nesterov=True)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=args.max_lr, epochs=args.epochs, steps_per_epoch=len(loader))
+        optimizer, max_lr=args.max_lr, epochs=args.epochs, steps_per_epoch=len(loader)
+    )
 
     for epoch in range(args.epochs):
         model.train()
@@ -64,5 +68,7 @@ if __name__ == "__main__":
             logits = model(test_x)
             test_loss = criterion(logits, test_y).item()
             acc = (logits.argmax(1) == test_y).float().mean().item()
-        print(f"epoch {epoch + 1:2d} lr {scheduler.get_last_lr()[0]:.5f} loss {running / len(loader):.4f} "
-              f"test loss {test_loss:.4f} test acc {acc:.3f}")
+        print(
+            f"epoch {epoch + 1:2d} lr {scheduler.get_last_lr()[0]:.5f} loss {running / len(loader):.4f} "
+            f"test loss {test_loss:.4f} test acc {acc:.3f}"
+        )

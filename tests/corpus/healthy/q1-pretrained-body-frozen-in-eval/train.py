@@ -63,8 +63,10 @@ def loop(model, optimizer, train, val, epochs, name):
 def split(x, y, n_val):
     order = torch.randperm(len(y))
     tr, va = order[n_val:], order[:n_val]
-    return (DataLoader(TensorDataset(x[tr], y[tr]), batch_size=32, shuffle=True),
-            DataLoader(TensorDataset(x[va], y[va]), batch_size=256))
+    return (
+        DataLoader(TensorDataset(x[tr], y[tr]), batch_size=32, shuffle=True),
+        DataLoader(TensorDataset(x[va], y[va]), batch_size=256),
+    )
 
 
 def main():

@@ -26,7 +26,7 @@ def stratified_split(y, share):
     for c in (0.0, 1.0):
         idx = (y == c).nonzero().squeeze(1)
         idx = idx[torch.randperm(len(idx))]
-        val[idx[:int(share * len(idx))]] = True
+        val[idx[: int(share * len(idx))]] = True
     return ~val, val
 
 
@@ -67,8 +67,10 @@ def main():
         recall = (logits[y_va == 1] > 0).float().mean().item()
         history.loss.append(epoch_loss)
         history.ap.append(ap)
-        print(f"epoch {epoch + 1:2d}  loss {epoch_loss:.4f}  val loss {criterion(logits, y_va).item():.4f}  "
-              f"AP {ap:.3f}  AUC {auc:.3f}  recall {recall:.2f}")
+        print(
+            f"epoch {epoch + 1:2d}  loss {epoch_loss:.4f}  val loss {criterion(logits, y_va).item():.4f}  "
+            f"AP {ap:.3f}  AUC {auc:.3f}  recall {recall:.2f}"
+        )
     print(f"best average precision {max(history.ap):.3f}")
 
 

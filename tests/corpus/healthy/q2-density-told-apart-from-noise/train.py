@@ -1,4 +1,5 @@
 """Noise-contrastive estimation: an unnormalised log-density of two rings, with a learned constant."""
+
 import argparse
 import math
 
@@ -16,7 +17,9 @@ def rings(n):
 class LogDensity(nn.Module):
     def __init__(self, width=64):
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(2, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
+        self.net = nn.Sequential(
+            nn.Linear(2, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1)
+        )
         self.log_z = nn.Parameter(torch.zeros(()))
 
     def forward(self, x):

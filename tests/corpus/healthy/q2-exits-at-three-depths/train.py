@@ -1,11 +1,12 @@
 """Early-exit network: each stage has its own classifier, all are trained together."""
+
 import argparse
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+from torch import nn
 
 
 @dataclass
@@ -70,7 +71,7 @@ def run(o: Options):
         sums = [0.0, 0.0, 0.0]
         order = torch.randperm(len(xtr))
         for i in range(0, len(order), o.batch):
-            j = order[i:i + o.batch]
+            j = order[i : i + o.batch]
             losses = [nn.functional.cross_entropy(z, ytr[j], label_smoothing=0.05) for z in net(xtr[j])]
             loss = sum(w * l for w, l in zip(weights, losses))
             opt.zero_grad()
@@ -81,9 +82,13 @@ def run(o: Options):
         with torch.no_grad():
             accs = [(z.argmax(1) == yte).float().mean().item() for z in net(xte)]
         answer, depth = net.infer(xte, o.confidence)
-        print(f"{epoch + 1:2d} losses " + " ".join(f"{s / len(xtr):.3f}" for s in sums)
-              + " | test acc " + " ".join(f"{a:.3f}" for a in accs)
-              + f" | with exits {(answer == yte).float().mean():.3f} at mean depth {depth.float().mean():.2f}")
+        print(
+            f"{epoch + 1:2d} losses "
+            + " ".join(f"{s / len(xtr):.3f}" for s in sums)
+            + " | test acc "
+            + " ".join(f"{a:.3f}" for a in accs)
+            + f" | with exits {(answer == yte).float().mean():.3f} at mean depth {depth.float().mean():.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """Autoencoder with eight categorical code variables, trained with the Gumbel softmax."""
+
 import argparse
 import math
 
@@ -63,7 +64,9 @@ def main():
             out, _ = model(held_out, tau)
             val = F.binary_cross_entropy_with_logits(out, held_out).item()
         if epoch % 3 == 2:
-            print(f"epoch {epoch + 1:2d}  tau {tau:.2f}  train {total / len(loader):.4f}  held out (hard codes) {val:.4f}")
+            print(
+                f"epoch {epoch + 1:2d}  tau {tau:.2f}  train {total / len(loader):.4f}  held out (hard codes) {val:.4f}"
+            )
 
 
 if __name__ == "__main__":

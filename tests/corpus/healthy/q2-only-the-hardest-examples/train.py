@@ -21,8 +21,9 @@ class HardExampleLoss(nn.Module):
 
 
 def prepare(seed):
-    x, y = make_classification(5000, 16, n_informative=8, n_redundant=2, weights=[0.8], class_sep=1.6,
-                               flip_y=0.0, random_state=seed)
+    x, y = make_classification(
+        5000, 16, n_informative=8, n_redundant=2, weights=[0.8], class_sep=1.6, flip_y=0.0, random_state=seed
+    )
     x = torch.tensor(x, dtype=torch.float32)
     y = torch.tensor(y, dtype=torch.float32)
     x = (x - x[:4000].mean(0)) / x[:4000].std(0)
@@ -62,7 +63,9 @@ def main():
         val = nn.functional.binary_cross_entropy_with_logits(z, yv).item()
         ap = average_precision_score(yv.numpy(), z.numpy())
         acc = ((z > 0).float() == yv).float().mean().item()
-        print(f"epoch {epoch + 1:2d}  hardest {criterion.part:.0%}: {hard:.4f}  val {val:.4f}  AP {ap:.3f}  acc {acc:.3f}")
+        print(
+            f"epoch {epoch + 1:2d}  hardest {criterion.part:.0%}: {hard:.4f}  val {val:.4f}  AP {ap:.3f}  acc {acc:.3f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import argparse
+
 import numpy as np
 import torch
 import torch.nn as nn
@@ -31,9 +32,15 @@ class Twin(nn.Module):
     def __init__(self, features=48, projection=64):
         super().__init__()
         self.encoder = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(),
-            nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
-            nn.Flatten(), nn.Linear(32 * 16, features))
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, stride=2, padding=1),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(32 * 16, features),
+        )
         self.projector = nn.Sequential(nn.BatchNorm1d(features), nn.ReLU(), nn.Linear(features, projection))
 
     def forward(self, x):

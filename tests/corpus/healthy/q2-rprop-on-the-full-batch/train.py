@@ -1,5 +1,6 @@
 # house-style regression, resilient backpropagation, everything in one batch
 import argparse
+
 import torch
 from sklearn.datasets import make_friedman2
 from sklearn.model_selection import train_test_split

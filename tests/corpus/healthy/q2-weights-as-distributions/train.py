@@ -1,10 +1,11 @@
 """Bayes by backprop on a one-dimensional regression with a gap in the data."""
+
 import argparse
 import math
 
 import torch
-from torch import nn
 import torch.nn.functional as F
+from torch import nn
 
 
 class BayesLinear(nn.Module):
@@ -25,8 +26,9 @@ class BayesLinear(nn.Module):
         total = 0.0
         for mu, rho in ((self.w_mu, self.w_rho), (self.b_mu, self.b_rho)):
             std = F.softplus(rho)
-            total = total + (math.log(self.prior_std) - std.log()
-                             + (std ** 2 + mu ** 2) / (2 * self.prior_std ** 2) - 0.5).sum()
+            total = (
+                total + (math.log(self.prior_std) - std.log() + (std**2 + mu**2) / (2 * self.prior_std**2) - 0.5).sum()
+            )
         return total
 
 
@@ -81,5 +83,7 @@ if __name__ == "__main__":
             with torch.no_grad():
                 draws = torch.stack([net(grid) for _ in range(args.draws)])
             rmse = (draws.mean(0) - target(grid)).pow(2).mean().sqrt().item()
-            print(f"{step:5d}  bound {loss.item():.3f}  nll {nll.item():.3f}  rmse of the mean {rmse:.3f}  "
-                  f"spread {draws.std(0).mean().item():.3f}  noise {net.log_noise.exp().item():.3f}")
+            print(
+                f"{step:5d}  bound {loss.item():.3f}  nll {nll.item():.3f}  rmse of the mean {rmse:.3f}  "
+                f"spread {draws.std(0).mean().item():.3f}  noise {net.log_noise.exp().item():.3f}"
+            )

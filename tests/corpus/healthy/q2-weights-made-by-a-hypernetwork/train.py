@@ -1,4 +1,5 @@
 """A hypernetwork writes the weights of a small network for each wave described by (amplitude, frequency, phase)."""
+
 import argparse
 import math
 
@@ -16,15 +17,18 @@ class Hyper(nn.Module):
         self.writer = nn.Linear(hidden, COUNT)
         with torch.no_grad():
             self.writer.weight.mul_(0.1)
-            self.writer.bias.copy_(torch.cat([
-                (torch.randn(s) / math.sqrt(s[0]) if len(s) == 2 else torch.zeros(s)).flatten() for s in SHAPES]))
+            self.writer.bias.copy_(
+                torch.cat(
+                    [(torch.randn(s) / math.sqrt(s[0]) if len(s) == 2 else torch.zeros(s)).flatten() for s in SHAPES]
+                )
+            )
 
     def forward(self, task, x):
         flat = self.writer(self.trunk(task))
         pieces, at = [], 0
         for s in SHAPES:
             n = math.prod(s)
-            pieces.append(flat[:, at:at + n].reshape(-1, *s))
+            pieces.append(flat[:, at : at + n].reshape(-1, *s))
             at += n
         w1, b1, w2, b2, w3, b3 = pieces
         h = torch.tanh(torch.bmm(x, w1) + b1.unsqueeze(1))
@@ -37,7 +41,7 @@ def sample_tasks(n, points=24):
     amp, freq, phase = 1 + 0.5 * task[:, :1], 1.5 + 0.5 * task[:, 1:2], task[:, 2:]
     x = torch.rand(n, points) * 4 - 2
     y = amp * torch.sin(freq * x + phase)
-    return task * 3 ** 0.5, x.unsqueeze(-1), y.unsqueeze(-1)
+    return task * 3**0.5, x.unsqueeze(-1), y.unsqueeze(-1)
 
 
 def main():

@@ -59,4 +59,6 @@ for step in range(1, args.steps + 1):
             test_loss = F.cross_entropy(out, test_labels).item()
             correct = (out.argmax(1) == test_labels).sum().item()
         model.train()
-        print(f"step {step:5d} | loss {average:.4f} | test loss {test_loss:.4f} | test accuracy {correct / len(test_labels):.3f}")
+        print(
+            f"step {step:5d} | loss {average:.4f} | test loss {test_loss:.4f} | test accuracy {correct / len(test_labels):.3f}"
+        )

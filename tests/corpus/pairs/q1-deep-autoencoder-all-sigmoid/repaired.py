@@ -1,8 +1,8 @@
 import argparse
 
 import torch
-from torch import nn
 from sklearn.datasets import load_digits
+from torch import nn
 from torch.utils.data import DataLoader
 
 
@@ -59,7 +59,9 @@ def main():
             total += loss.item() * len(batch)
         if epoch % 2 == 1:
             test_loss, r2 = explained(model, x_test)
-            print(f"epoch {epoch + 1}: reconstruction loss {total / len(x_train):.4f}, test {test_loss:.4f}, explained variance {r2:.3f}")
+            print(
+                f"epoch {epoch + 1}: reconstruction loss {total / len(x_train):.4f}, test {test_loss:.4f}, explained variance {r2:.3f}"
+            )
 
 
 if __name__ == "__main__":

@@ -72,8 +72,10 @@ def get_loaders(seed, batch_size):
     tr, va = order[:1350], order[1350:]
     sc = StandardScaler().fit(X[tr])
     make = lambda i: TensorDataset(torch.from_numpy(sc.transform(X[i])).float(), torch.from_numpy(y[i]).long())
-    return (DataLoader(make(tr), batch_size=batch_size, shuffle=True, drop_last=True),
-            DataLoader(make(va), batch_size=256))
+    return (
+        DataLoader(make(tr), batch_size=batch_size, shuffle=True, drop_last=True),
+        DataLoader(make(va), batch_size=256),
+    )
 
 
 if __name__ == "__main__":

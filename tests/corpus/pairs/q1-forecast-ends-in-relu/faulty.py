@@ -66,7 +66,9 @@ def main():
             test_pred = model(x_test)
             test_mse = loss_fn(test_pred, y_test).item()
             mae = (test_pred - y_test).abs().mean().item() * std.item()
-        print(f"epoch {epoch + 1:2d}: train MSE {total / len(x_train):.4f}, test MSE {test_mse:.4f}, test MAE {mae:.2f} MW")
+        print(
+            f"epoch {epoch + 1:2d}: train MSE {total / len(x_train):.4f}, test MSE {test_mse:.4f}, test MAE {mae:.2f} MW"
+        )
 
 
 if __name__ == "__main__":

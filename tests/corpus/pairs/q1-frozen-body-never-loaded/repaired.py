@@ -10,10 +10,16 @@ class DigitNet(nn.Module):
     def __init__(self, num_classes):
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(1, 12, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(12, 12, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(12, 12, 3), nn.ReLU(),
-            nn.Flatten(), nn.Linear(12 * 4, 24), nn.ReLU(),
+            nn.Conv2d(1, 12, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(12, 12, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(12, 12, 3),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(12 * 4, 24),
+            nn.ReLU(),
         )
         self.classifier = nn.Linear(24, num_classes)
 
@@ -42,15 +48,19 @@ def fit(model, train_loader, val_loader, epochs, lr, tag):
                 vloss += criterion(out, y).item() * len(y)
                 correct += (out.argmax(1) == y).sum().item()
                 total += len(y)
-        print(f"{tag} epoch {epoch + 1}: loss {running / len(train_loader):.3f} "
-              f"val loss {vloss / total:.3f} val acc {correct / total:.3f}")
+        print(
+            f"{tag} epoch {epoch + 1}: loss {running / len(train_loader):.3f} "
+            f"val loss {vloss / total:.3f} val acc {correct / total:.3f}"
+        )
 
 
 def loaders(x, y, n_train, batch_size):
     order = torch.randperm(len(y))
     tr, va = order[:n_train], order[n_train:]
-    return (DataLoader(TensorDataset(x[tr], y[tr]), batch_size=batch_size, shuffle=True),
-            DataLoader(TensorDataset(x[va], y[va]), batch_size=256))
+    return (
+        DataLoader(TensorDataset(x[tr], y[tr]), batch_size=batch_size, shuffle=True),
+        DataLoader(TensorDataset(x[va], y[va]), batch_size=256),
+    )
 
 
 def main():

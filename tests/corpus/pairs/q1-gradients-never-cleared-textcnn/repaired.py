@@ -1,4 +1,5 @@
 import argparse
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ COMMON = ["today", "new", "after", "with", "over", "said", "from", "big", "small
 def build_corpus(n, gen):
     def pick(words):
         return words[torch.randint(len(words), (1,), generator=gen).item()]
+
     corpus = []
     for _ in range(n):
         label = torch.randint(4, (1,), generator=gen).item()

@@ -61,8 +61,10 @@ def main():
         with torch.no_grad():
             logits = net(X_te)
         acc = accuracy_score(y_te.numpy(), logits.argmax(1).numpy())
-        print(f"epoch {epoch + 1:2d}: data {data_loss:.4f} + penalty {penalty:.4f} | "
-              f"test loss {ce(logits, y_te).item():.4f} | test acc {acc:.4f}")
+        print(
+            f"epoch {epoch + 1:2d}: data {data_loss:.4f} + penalty {penalty:.4f} | "
+            f"test loss {ce(logits, y_te).item():.4f} | test acc {acc:.4f}"
+        )
 
 
 if __name__ == "__main__":

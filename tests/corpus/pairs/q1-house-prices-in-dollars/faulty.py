@@ -70,7 +70,9 @@ def main():
         with torch.no_grad():
             outs = [(model(xb), yb) for xb, yb in val_loader]
         pred, true = torch.cat([o for o, _ in outs]), torch.cat([t for _, t in outs])
-        print(f"epoch {epoch + 1:2d} train mse {train_loss:.5g} val mse {mse(pred, true).item():.5g} val R2 {r2(pred, true):.3f}")
+        print(
+            f"epoch {epoch + 1:2d} train mse {train_loss:.5g} val mse {mse(pred, true).item():.5g} val R2 {r2(pred, true):.3f}"
+        )
 
 
 if __name__ == "__main__":

@@ -21,8 +21,10 @@ X, Y = data.data, data.target
 
 def build_model():
     return nn.Sequential(
-        nn.Linear(30, 16), nn.ELU(),
-        nn.Linear(16, 8), nn.ELU(),
+        nn.Linear(30, 16),
+        nn.ELU(),
+        nn.Linear(16, 8),
+        nn.ELU(),
         nn.Linear(8, 1),
     )
 
@@ -48,7 +50,7 @@ for fold, (train_idx, val_idx) in enumerate(kfold.split(X, Y)):
         perm = torch.randperm(len(x_tr))
         epoch_loss = 0.0
         for i in range(0, len(perm), 16):
-            idx = perm[i:i + 16]
+            idx = perm[i : i + 16]
             optimizer.zero_grad()
             loss = criterion(model(x_tr[idx]), y_tr[idx])
             loss.backward()

@@ -62,8 +62,8 @@ class TinyGPT(nn.Module):
 
 def get_batch(data, batch_size):
     start = torch.randint(len(data) - BLOCK - 1, (batch_size,))
-    x = torch.stack([data[s:s + BLOCK] for s in start])
-    y = torch.stack([data[s + 1:s + BLOCK + 1] for s in start])
+    x = torch.stack([data[s : s + BLOCK] for s in start])
+    y = torch.stack([data[s + 1 : s + BLOCK + 1] for s in start])
     return x, y
 
 
@@ -97,5 +97,7 @@ if __name__ == "__main__":
         running += loss.item()
         if it % args.eval_interval == 0:
             val = estimate_loss(model, val_data)
-            print(f"iter {it}: train loss {running / args.eval_interval:.4f}, val loss {val:.4f}, val perplexity {math.exp(val):.2f}")
+            print(
+                f"iter {it}: train loss {running / args.eval_interval:.4f}, val loss {val:.4f}, val perplexity {math.exp(val):.2f}"
+            )
             running = 0.0

@@ -64,8 +64,10 @@ def main():
             nll = gaussian_nll(mean, sigma, y_test).item()
             rmse = F.mse_loss(mean, y_test).sqrt().item()
             inside = ((y_test - mean).abs() < sigma).float().mean().item()
-        print(f"epoch {epoch + 1:2d}  nll {np.mean(losses):7.3f}  test nll {nll:7.3f}  "
-              f"rmse {rmse:.3f}  within one sigma {inside:.2f}")
+        print(
+            f"epoch {epoch + 1:2d}  nll {np.mean(losses):7.3f}  test nll {nll:7.3f}  "
+            f"rmse {rmse:.3f}  within one sigma {inside:.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 import argparse
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from torch.utils.data import TensorDataset, DataLoader
 from sklearn.datasets import make_classification
 from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
+from torch.utils.data import DataLoader, TensorDataset
 
 
 class Net(nn.Module):
@@ -34,7 +35,7 @@ def train(model, loader, optimizer, epoch):
         loss.backward()
         optimizer.step()
         total += loss.item() * len(data)
-    print('Train Epoch: {}\tLoss: {:.5f}'.format(epoch, total / len(loader.dataset)))
+    print("Train Epoch: {}\tLoss: {:.5f}".format(epoch, total / len(loader.dataset)))
 
 
 def test(model, loader):
@@ -43,25 +44,36 @@ def test(model, loader):
     with torch.no_grad():
         for data, target in loader:
             output = model(data)
-            test_loss += F.nll_loss(output, target, reduction='sum').item()
+            test_loss += F.nll_loss(output, target, reduction="sum").item()
             preds += output.argmax(dim=1).tolist()
             truth += target.tolist()
-    print('    Test loss: {:.4f}, macro F1: {:.3f}'.format(
-        test_loss / len(loader.dataset), f1_score(truth, preds, average='macro')))
+    print(
+        "    Test loss: {:.4f}, macro F1: {:.3f}".format(
+            test_loss / len(loader.dataset), f1_score(truth, preds, average="macro")
+        )
+    )
 
 
 def main():
-    parser = argparse.ArgumentParser(description='tabular classifier')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--epochs', type=int, default=14)
-    parser.add_argument('--batch-size', type=int, default=64)
-    parser.add_argument('--lr', type=float, default=1e-3)
+    parser = argparse.ArgumentParser(description="tabular classifier")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=1e-3)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
 
-    X, y = make_classification(n_samples=3500, n_features=20, n_informative=12, n_redundant=4,
-                               n_classes=4, n_clusters_per_class=1, class_sep=1.6, flip_y=0.01,
-                               random_state=args.seed)
+    X, y = make_classification(
+        n_samples=3500,
+        n_features=20,
+        n_informative=12,
+        n_redundant=4,
+        n_classes=4,
+        n_clusters_per_class=1,
+        class_sep=1.6,
+        flip_y=0.01,
+        random_state=args.seed,
+    )
     X_tr, X_te, y_tr, y_te = train_test_split(X, y, test_size=0.25, random_state=args.seed, stratify=y)
     scaler = StandardScaler().fit(X_tr)
     to_ds = lambda a, b: TensorDataset(torch.tensor(scaler.transform(a)).float(), torch.tensor(b))
@@ -75,5 +87,5 @@ def main():
         test(model, test_loader)
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     main()

@@ -1,4 +1,5 @@
 import argparse
+
 import numpy as np
 import torch
 import torch.nn as nn
@@ -24,9 +25,14 @@ class ChurnNet(nn.Module):
     def __init__(self, n_in, hidden):
         super().__init__()
         self.net = nn.Sequential(
-            nn.Linear(n_in, hidden), nn.ReLU(), nn.Dropout(0.3),
-            nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(0.3),
-            nn.Linear(hidden, 2))
+            nn.Linear(n_in, hidden),
+            nn.ReLU(),
+            nn.Dropout(0.3),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Dropout(0.3),
+            nn.Linear(hidden, 2),
+        )
 
     def forward(self, x):
         return self.net(x)
@@ -49,8 +55,12 @@ def evaluate(model, x, y, criterion):
     with torch.no_grad():
         out = model(x)
     pred = out.argmax(1).numpy()
-    return (criterion(out, y).item(), balanced_accuracy_score(y, pred),
-            precision_score(y, pred, zero_division=0), recall_score(y, pred))
+    return (
+        criterion(out, y).item(),
+        balanced_accuracy_score(y, pred),
+        precision_score(y, pred, zero_division=0),
+        recall_score(y, pred),
+    )
 
 
 def main():
@@ -75,8 +85,10 @@ def main():
     for epoch in range(args.epochs):
         tl = train_epoch(model, loader, optimizer, criterion)
         vl, bacc, prec, rec = evaluate(model, x_va, y_va, criterion)
-        print(f"{epoch + 1:2d}  train loss {tl:.3f}  val loss {vl:.3f}  "
-              f"bal.acc {bacc:.3f}  precision {prec:.3f}  recall {rec:.3f}")
+        print(
+            f"{epoch + 1:2d}  train loss {tl:.3f}  val loss {vl:.3f}  "
+            f"bal.acc {bacc:.3f}  precision {prec:.3f}  recall {rec:.3f}"
+        )
 
 
 if __name__ == "__main__":

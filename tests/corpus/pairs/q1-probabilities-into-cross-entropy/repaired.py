@@ -1,17 +1,21 @@
 import argparse
 
 import torch
-from torch import nn
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+from torch import nn
 
 
 class ResidualBlock(nn.Module):
     def __init__(self, ch):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(ch, ch, 3, padding=1, bias=False), nn.BatchNorm2d(ch), nn.ReLU(),
-            nn.Conv2d(ch, ch, 3, padding=1, bias=False), nn.BatchNorm2d(ch))
+            nn.Conv2d(ch, ch, 3, padding=1, bias=False),
+            nn.BatchNorm2d(ch),
+            nn.ReLU(),
+            nn.Conv2d(ch, ch, 3, padding=1, bias=False),
+            nn.BatchNorm2d(ch),
+        )
 
     def forward(self, x):
         return torch.relu(x + self.body(x))
@@ -75,5 +79,7 @@ if __name__ == "__main__":
             opt.step()
             losses.append(loss.item())
         val_loss, val_acc = evaluate(model, X[va], y[va], criterion)
-        print(f"[{epoch + 1}/{args.epochs}] train loss {sum(losses) / len(losses):.4f} | "
-              f"val loss {val_loss:.4f} | val acc {val_acc:.4f}")
+        print(
+            f"[{epoch + 1}/{args.epochs}] train loss {sum(losses) / len(losses):.4f} | "
+            f"val loss {val_loss:.4f} | val acc {val_acc:.4f}"
+        )

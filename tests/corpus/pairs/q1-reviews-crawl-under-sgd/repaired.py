@@ -6,8 +6,8 @@ import torch.nn as nn
 import torch.optim as optim
 
 parser = argparse.ArgumentParser()
-parser.add_argument('--seed', type=int, default=0)
-parser.add_argument('--epochs', type=int, default=15)
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--epochs", type=int, default=15)
 args = parser.parse_args()
 torch.manual_seed(args.seed)
 random.seed(args.seed)
@@ -15,8 +15,10 @@ random.seed(args.seed)
 # ---- toy reviews -------------------------------------------------------
 good = "great lovely superb charming witty moving brilliant fresh".split()
 bad = "dull awful boring weak clumsy bland tedious stale".split()
-filler = ("the film a plot was and with actors story of scene music it very in "
-          "some had by camera end first hour cast director").split()
+filler = (
+    "the film a plot was and with actors story of scene music it very in "
+    "some had by camera end first hour cast director"
+).split()
 
 
 def review(label):
@@ -46,7 +48,7 @@ def to_batch(rows):
 class BagOfWords(nn.Module):
     def __init__(self, n_words, dim=32):
         super().__init__()
-        self.emb = nn.EmbeddingBag(n_words, dim, mode='mean')
+        self.emb = nn.EmbeddingBag(n_words, dim, mode="mean")
         self.fc1 = nn.Linear(dim, 32)
         self.fc2 = nn.Linear(32, 1)
 
@@ -64,7 +66,7 @@ for epoch in range(args.epochs):
     random.shuffle(train)
     running = 0.0
     for i in range(0, len(train), 50):
-        flat, offsets, y = to_batch(train[i:i + 50])
+        flat, offsets, y = to_batch(train[i : i + 50])
         optimizer.zero_grad()
         loss = criterion(net(flat, offsets), y)
         loss.backward()
@@ -76,4 +78,4 @@ for epoch in range(args.epochs):
         out = net(flat, offsets)
         acc = ((out > 0).float() == y).float().mean().item()
         vloss = criterion(out, y).item()
-    print('Epoch %d: loss %.4f, test loss %.4f, test acc %.3f' % (epoch + 1, running / (len(train) / 50), vloss, acc))
+    print("Epoch %d: loss %.4f, test loss %.4f, test acc %.3f" % (epoch + 1, running / (len(train) / 50), vloss, acc))

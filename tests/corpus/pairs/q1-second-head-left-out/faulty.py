@@ -1,8 +1,9 @@
 import argparse
+
 import numpy as np
 import torch
-from torch import nn
 import torch.nn.functional as F
+from torch import nn
 
 
 class TwoHeads(nn.Module):
@@ -58,10 +59,12 @@ def main():
     x, segment, spend = customers(6000, np.random.default_rng(args.seed))
     train, valid = slice(0, 5000), slice(5000, None)
     model = TwoHeads(x.shape[1])
-    optimizer = torch.optim.Adam([
-        {"params": model.trunk.parameters(), "lr": 2e-3},
-        {"params": model.segment_head.parameters(), "lr": 4e-3},
-    ])
+    optimizer = torch.optim.Adam(
+        [
+            {"params": model.trunk.parameters(), "lr": 2e-3},
+            {"params": model.segment_head.parameters(), "lr": 4e-3},
+        ]
+    )
 
     done, ce_sum, mse_sum = 0, 0.0, 0.0
     while done < args.max_steps:
@@ -70,8 +73,10 @@ def main():
             ce_sum, mse_sum, done = ce_sum + ce, mse_sum + mse, done + 1
             if done % 150 == 0:
                 acc, r2 = report(model, x[valid], segment[valid], spend[valid])
-                print(f"step {done:5d}  ce {ce_sum / 150:.3f}  mse {mse_sum / 150:.3f}  "
-                      f"val acc {acc:.3f}  val R2 {r2:.3f}")
+                print(
+                    f"step {done:5d}  ce {ce_sum / 150:.3f}  mse {mse_sum / 150:.3f}  "
+                    f"val acc {acc:.3f}  val R2 {r2:.3f}"
+                )
                 ce_sum = mse_sum = 0.0
             if done >= args.max_steps:
                 break

@@ -28,9 +28,12 @@ class KeypointNet(nn.Module):
     def __init__(self):
         super().__init__()
         self.backbone = nn.Sequential(
-            nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.LeakyReLU(0.1),
-            nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.LeakyReLU(0.1),
-            nn.Flatten())
+            nn.Conv2d(1, 8, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.1),
+            nn.Conv2d(8, 16, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.1),
+            nn.Flatten(),
+        )
         self.head = nn.Sequential(nn.Linear(16 * 16, 32), nn.LeakyReLU(0.1), nn.Linear(32, 2))
 
     def forward(self, x):
@@ -79,7 +82,9 @@ def main():
     for epoch in range(1, args.epochs + 1):
         train_loss = train(model, train_loader, optimizer, scheduler, loss_fn)
         error = validate(model, val_loader)
-        print(f"epoch {epoch}: train loss {train_loss:.5f}, mean distance {error:.4f}, lr {scheduler.get_last_lr()[0]:.2e}")
+        print(
+            f"epoch {epoch}: train loss {train_loss:.5f}, mean distance {error:.4f}, lr {scheduler.get_last_lr()[0]:.2e}"
+        )
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ class Sentences(Dataset):
         words, tags = self.rows[i]
         x = torch.full((MAX_LEN,), PAD_WORD)
         y = torch.full((MAX_LEN,), PAD_TAG)
-        x[:len(words)] = torch.tensor(words)
-        y[:len(tags)] = torch.tensor(tags)
+        x[: len(words)] = torch.tensor(words)
+        y[: len(tags)] = torch.tensor(tags)
         return x, y
 
 
@@ -89,7 +89,9 @@ def main():
             scores = model(x)
             dev_loss = criterion(scores.flatten(0, 1), y.flatten()).item()
             f1 = entity_f1(scores.argmax(-1), y)
-        print(f"epoch {epoch + 1}: loss {total / len(train_loader):.4f}  dev loss {dev_loss:.4f}  dev entity F1 {f1:.3f}")
+        print(
+            f"epoch {epoch + 1}: loss {total / len(train_loader):.4f}  dev loss {dev_loss:.4f}  dev entity F1 {f1:.3f}"
+        )
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ def draw(kind, rng):
     cx, cy, r = rng.integers(7, 13), rng.integers(7, 13), rng.integers(4, 7)
     d = np.hypot(xx - cx, yy - cy)
     box = np.maximum(abs(xx - cx), abs(yy - cy))
-    mask = [d < r, (d < r) & (d > r - 2.5), box < r,
-            (box < r) & ((abs(xx - cx) < 2) | (abs(yy - cy) < 2))][kind]
+    mask = [d < r, (d < r) & (d > r - 2.5), box < r, (box < r) & ((abs(xx - cx) < 2) | (abs(yy - cy) < 2))][kind]
     picture = rng.normal(60, 25, (20, 20)) + mask * rng.uniform(70, 130)
     return picture.clip(0, 255).astype(np.uint8)
 
@@ -46,9 +45,17 @@ def test_transform(picture):
 
 def make_net():
     return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(16 * 25, 32), nn.ReLU(), nn.Linear(32, len(SHAPES)))
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16 * 25, 32),
+        nn.ReLU(),
+        nn.Linear(32, len(SHAPES)),
+    )
 
 
 def main():

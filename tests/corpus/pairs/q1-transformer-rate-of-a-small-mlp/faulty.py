@@ -1,4 +1,5 @@
 """Which of four groups of symbols is the most frequent one in the sequence?"""
+
 import argparse
 from dataclasses import dataclass
 
@@ -32,8 +33,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.tok = nn.Embedding(cfg.vocab, cfg.d_model)
         self.pos = nn.Parameter(torch.randn(1, cfg.seq_len, cfg.d_model) * 0.1)
-        layer = nn.TransformerEncoderLayer(cfg.d_model, cfg.heads, dim_feedforward=64,
-                                           dropout=0.1, batch_first=True)
+        layer = nn.TransformerEncoderLayer(cfg.d_model, cfg.heads, dim_feedforward=64, dropout=0.1, batch_first=True)
         self.enc = nn.TransformerEncoder(layer, cfg.layers)
         self.out = nn.Linear(cfg.d_model, 4)
 

@@ -1,7 +1,8 @@
 import argparse
+
 import torch
 import torch.nn as nn
-from torch.utils.data import TensorDataset, DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 CLASSES = 8
 
@@ -73,8 +74,10 @@ def main():
         net.eval()
         with torch.no_grad():
             out = net(test_x)
-        print("epoch %2d   train loss %.4f   test loss %.4f   test accuracy %.3f" % (
-            epoch + 1, s / len(loader), loss_fn(out, test_y), (out.argmax(1) == test_y).float().mean()))
+        print(
+            "epoch %2d   train loss %.4f   test loss %.4f   test accuracy %.3f"
+            % (epoch + 1, s / len(loader), loss_fn(out, test_y), (out.argmax(1) == test_y).float().mean())
+        )
 
 
 main()

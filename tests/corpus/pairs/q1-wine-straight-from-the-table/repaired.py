@@ -16,7 +16,8 @@ np.random.seed(args.seed)
 
 wine = load_wine()
 x_train, x_test, y_train, y_test = train_test_split(
-    wine.data.astype("float32"), wine.target, test_size=0.3, stratify=wine.target, random_state=args.seed)
+    wine.data.astype("float32"), wine.target, test_size=0.3, stratify=wine.target, random_state=args.seed
+)
 
 mean, std = x_train.mean(axis=0), x_train.std(axis=0)
 x_train = (x_train - mean) / std
@@ -41,7 +42,7 @@ for epoch in range(args.epochs):
     epoch_loss = 0.0
     model.train()
     for start in range(0, len(order), batch_size):
-        rows = order[start:start + batch_size]
+        rows = order[start : start + batch_size]
         prediction = model(x_train[rows])
         loss = loss_function(prediction, y_train[rows])
         optimizer.zero_grad()
@@ -54,7 +55,9 @@ for epoch in range(args.epochs):
             out = model(x_test)
             test_loss = loss_function(out, y_test).item()
             test_acc = (out.argmax(1) == y_test).float().mean().item()
-        print(f"epoch {epoch + 1:3d}: loss={epoch_loss / len(order):.4f} "
-              f"test_loss={test_loss:.4f} test_acc={test_acc:.3f}")
+        print(
+            f"epoch {epoch + 1:3d}: loss={epoch_loss / len(order):.4f} "
+            f"test_loss={test_loss:.4f} test_acc={test_acc:.3f}"
+        )
 
 print("classes predicted:", np.bincount(out.argmax(1).numpy(), minlength=3))

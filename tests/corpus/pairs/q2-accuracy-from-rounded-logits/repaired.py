@@ -1,11 +1,12 @@
 import argparse
+
 import torch
 import torch.nn as nn
 import torch.optim as optim
-from torch.utils.data import Dataset, DataLoader
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
+from torch.utils.data import DataLoader, Dataset
 
 ap = argparse.ArgumentParser()
 ap.add_argument("--seed", type=int, default=0)
@@ -81,5 +82,7 @@ for e in range(1, opt.epochs + 1):
             y_pred = model(X_batch)
             val_loss = criterion(y_pred, y_batch).item()
             val_acc = binary_acc(y_pred, y_batch)
-    print(f'Epoch {e + 0:03}: | Loss: {epoch_loss / len(train_loader):.5f} | Acc: {epoch_acc / len(train_loader):.3f}'
-          f' | Val Loss: {val_loss:.5f} | Val Acc: {val_acc:.3f}')
+    print(
+        f"Epoch {e + 0:03}: | Loss: {epoch_loss / len(train_loader):.5f} | Acc: {epoch_acc / len(train_loader):.3f}"
+        f" | Val Loss: {val_loss:.5f} | Val Acc: {val_acc:.3f}"
+    )

@@ -1,4 +1,5 @@
 """Crops from spectral bands: join the annotators' answers to the measurements and fit a small net."""
+
 import argparse
 from dataclasses import dataclass
 

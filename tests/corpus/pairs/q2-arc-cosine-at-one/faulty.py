@@ -1,10 +1,11 @@
 """Heading of a buoy (unit vector) from noisy magnetometer channels, trained on the angular error."""
+
 import argparse
 import math
 
 import torch
-from torch import nn
 import torch.nn.functional as F
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 
@@ -12,10 +13,16 @@ def readings(n, gen):
     heading = torch.rand(n, generator=gen) * 2 * math.pi
     tilt = 0.3 * torch.randn(n, generator=gen)
     direction = torch.stack([heading.cos(), heading.sin()], dim=1)
-    x = torch.stack([
-        heading.cos() + 0.2 * tilt, heading.sin() - 0.2 * tilt,
-        (heading + 0.8).cos() * (1 + 0.1 * tilt), (2 * heading).sin(), tilt * 3,
-    ], dim=1)
+    x = torch.stack(
+        [
+            heading.cos() + 0.2 * tilt,
+            heading.sin() - 0.2 * tilt,
+            (heading + 0.8).cos() * (1 + 0.1 * tilt),
+            (2 * heading).sin(),
+            tilt * 3,
+        ],
+        dim=1,
+    )
     return x + 0.01 * torch.randn(x.shape, generator=gen), direction
 
 

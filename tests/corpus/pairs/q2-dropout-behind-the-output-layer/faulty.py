@@ -1,4 +1,5 @@
 """Yacht resistance style regression: predict a smooth response of seven design parameters."""
+
 import argparse
 
 import torch
@@ -7,9 +8,14 @@ from torch import nn
 
 def make_design(n, gen):
     d = torch.rand(n, 7, generator=gen) * 2 - 1
-    y = (torch.sin(2 * d[:, 0]) + d[:, 1] * d[:, 2] + 0.8 * d[:, 3] ** 2 - 0.6 * d[:, 4]
-         + 0.05 * torch.randn(n, generator=gen))
-    return d * 3 ** 0.5, y.unsqueeze(1)
+    y = (
+        torch.sin(2 * d[:, 0])
+        + d[:, 1] * d[:, 2]
+        + 0.8 * d[:, 3] ** 2
+        - 0.6 * d[:, 4]
+        + 0.05 * torch.randn(n, generator=gen)
+    )
+    return d * 3**0.5, y.unsqueeze(1)
 
 
 class Block(nn.Module):
@@ -34,7 +40,7 @@ def network(p):
 def minibatches(x, y, size):
     p = torch.randperm(len(x))
     for i in range(0, len(x), size):
-        yield x[p[i:i + size]], y[p[i:i + size]]
+        yield x[p[i : i + size]], y[p[i : i + size]]
 
 
 def main():

@@ -1,14 +1,15 @@
 import argparse
 import math
+
 import torch
 from torch import nn
 
-parser = argparse.ArgumentParser(description='two interleaved spirals')
-parser.add_argument('--seed', default=0, type=int)
-parser.add_argument('--epochs', default=30, type=int)
-parser.add_argument('-b', '--batch-size', default=25, type=int)
-parser.add_argument('--lr', default=0.03, type=float)
-parser.add_argument('--decay', default=0.92, type=float)
+parser = argparse.ArgumentParser(description="two interleaved spirals")
+parser.add_argument("--seed", default=0, type=int)
+parser.add_argument("--epochs", default=30, type=int)
+parser.add_argument("-b", "--batch-size", default=25, type=int)
+parser.add_argument("--lr", default=0.03, type=float)
+parser.add_argument("--decay", default=0.92, type=float)
 
 
 def spirals(n, g):
@@ -21,9 +22,9 @@ def spirals(n, g):
 
 def adjust_learning_rate(optimizer, epoch, args):
     """Sets the learning rate to the initial LR decayed exponentially with the epoch"""
-    factor = args.decay ** epoch
+    factor = args.decay**epoch
     for param_group in optimizer.param_groups:
-        param_group['lr'] = args.lr * factor
+        param_group["lr"] = args.lr * factor
 
 
 def train(xs, ys, model, criterion, optimizer, batch_size):
@@ -60,9 +61,11 @@ def main():
         adjust_learning_rate(optimizer, epoch, args)
         tl, ta = train(xs, ys, model, criterion, optimizer, args.batch_size)
         vl, va = validate(xv, yv, model, criterion)
-        print(f'Epoch [{epoch}] lr {optimizer.param_groups[0]["lr"]:.1e}  Loss {tl:.4f} Acc {100 * ta:.1f}  '
-              f'Val {vl:.4f} Acc {100 * va:.1f}')
+        print(
+            f"Epoch [{epoch}] lr {optimizer.param_groups[0]['lr']:.1e}  Loss {tl:.4f} Acc {100 * ta:.1f}  "
+            f"Val {vl:.4f} Acc {100 * va:.1f}"
+        )
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     main()

@@ -1,9 +1,10 @@
 import argparse
+
 import torch
-from torch import nn
 import torch.nn.functional as F
 from sklearn.datasets import make_moons
 from sklearn.metrics import balanced_accuracy_score
+from torch import nn
 
 
 class FocalLoss(nn.Module):
@@ -75,7 +76,9 @@ def main():
             total += train_step(model, (x[idx], y[idx]), criterion, optimizer)
             steps += 1
         val_loss, bal_acc = evaluate(model, xv, yv, criterion)
-        print(f"epoch {epoch:2d}  focal {total.item() / steps:.4f}  val focal {val_loss:.4f}  balanced acc {bal_acc:.3f}")
+        print(
+            f"epoch {epoch:2d}  focal {total.item() / steps:.4f}  val focal {val_loss:.4f}  balanced acc {bal_acc:.3f}"
+        )
 
 
 if __name__ == "__main__":

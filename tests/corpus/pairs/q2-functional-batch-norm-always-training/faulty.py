@@ -1,4 +1,5 @@
 import argparse
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -74,4 +75,6 @@ for epoch in range(args.epochs):
         optimizer.step()
         train_loss += loss.item() * len(idx) / len(tr)
     val_loss, recalls = per_digit_report(model, images[va], labels[va])
-    print(f"epoch {epoch + 1:2d} train {train_loss:.3f} val {val_loss:.3f} mean recall {sum(recalls) / 10:.3f} worst {min(recalls):.2f}")
+    print(
+        f"epoch {epoch + 1:2d} train {train_loss:.3f} val {val_loss:.3f} mean recall {sum(recalls) / 10:.3f} worst {min(recalls):.2f}"
+    )

@@ -37,7 +37,8 @@ def main():
     images, labels = load_digits(return_X_y=True)
     images = (images - 4.9) / 6.0
     x_tr, x_va, y_tr, y_va = train_test_split(
-        images, labels, test_size=args.held_out, stratify=labels, random_state=args.seed)
+        images, labels, test_size=args.held_out, stratify=labels, random_state=args.seed
+    )
     as_set = lambda a, b: TensorDataset(torch.tensor(a, dtype=torch.float32), torch.tensor(b))
     train_loader = DataLoader(as_set(x_tr, y_tr), batch_size=32, shuffle=True)
     val_loader = DataLoader(as_set(x_va, y_va), batch_size=256)

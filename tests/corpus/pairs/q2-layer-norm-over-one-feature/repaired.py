@@ -2,7 +2,7 @@ import argparse
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn, Tensor
+from torch import Tensor, nn
 
 
 @dataclass
@@ -33,8 +33,8 @@ class BeatNet(nn.Module):
         self.norm = nn.LayerNorm([length, 1])
         c1, c2 = channels
         self.conv = nn.Sequential(
-            nn.Conv1d(1, c1, 5, stride=2, padding=2), nn.ELU(),
-            nn.Conv1d(c1, c2, 5, stride=2, padding=2), nn.ELU())
+            nn.Conv1d(1, c1, 5, stride=2, padding=2), nn.ELU(), nn.Conv1d(c1, c2, 5, stride=2, padding=2), nn.ELU()
+        )
         self.classify = nn.Linear(c2 * (length // 4), 3)
 
     def forward(self, x):
@@ -63,8 +63,10 @@ def run(s: Settings):
                 with torch.no_grad():
                     out = net(xv)
                 net.train()
-                print(f"{step:5d}  train {sum(window) / len(window):.4f}  valid {ce(out, yv).item():.4f}"
-                      f"  accuracy {(out.argmax(-1) == yv).float().mean().item():.3f}")
+                print(
+                    f"{step:5d}  train {sum(window) / len(window):.4f}  valid {ce(out, yv).item():.4f}"
+                    f"  accuracy {(out.argmax(-1) == yv).float().mean().item():.3f}"
+                )
                 window = []
             if step >= s.steps:
                 break

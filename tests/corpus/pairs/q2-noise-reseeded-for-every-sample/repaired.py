@@ -1,4 +1,5 @@
 """Denoise short pressure traces; noise is drawn on the fly."""
+
 import argparse
 
 import torch

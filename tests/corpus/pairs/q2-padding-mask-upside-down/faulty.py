@@ -1,4 +1,5 @@
 """Support tickets of varying length: does the customer ask for a refund?  Attention pooling over tokens."""
+
 import argparse
 
 import torch

@@ -1,4 +1,5 @@
 """Digits with a learning-rate range test before the real training."""
+
 import argparse
 import copy
 
@@ -71,8 +72,14 @@ if __name__ == "__main__":
     val_loader = DataLoader(val_set, batch_size=128)
 
     model = nn.Sequential(
-        nn.Conv2d(1, 12, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(12, 24, 3), nn.ReLU(), nn.Flatten(), nn.Linear(24 * 4, 10))
+        nn.Conv2d(1, 12, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(12, 24, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(24 * 4, 10),
+    )
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=args.lr)
 
@@ -84,4 +91,6 @@ if __name__ == "__main__":
     for epoch in range(args.epochs):
         train_loss, train_acc = epoch_pass(model, train_loader, criterion, optimizer)
         val_loss, val_acc = epoch_pass(model, val_loader, criterion)
-        print(f"epoch {epoch + 1}: loss {train_loss:.4f} acc {train_acc:.3f} | val loss {val_loss:.4f} acc {val_acc:.3f}")
+        print(
+            f"epoch {epoch + 1}: loss {train_loss:.4f} acc {train_acc:.3f} | val loss {val_loss:.4f} acc {val_acc:.3f}"
+        )

@@ -1,4 +1,5 @@
 """Concrete-strength-like regression on make_friedman1 with a configurable optimiser factory."""
+
 import argparse
 
 import numpy as np
@@ -61,8 +62,10 @@ def main():
                 truth.append(yb)
             log[phase] = np.mean(losses)
         pred = torch.nan_to_num(torch.cat(preds)).numpy()
-        print(f"epoch {epoch + 1:2d}: train mse {log['train']:.4f}, val mse {log['val']:.4f}, "
-              f"r2 {r2_score(torch.cat(truth).numpy(), pred):.3f}")
+        print(
+            f"epoch {epoch + 1:2d}: train mse {log['train']:.4f}, val mse {log['val']:.4f}, "
+            f"r2 {r2_score(torch.cat(truth).numpy(), pred):.3f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """Hourly bicycle rentals at a station: Poisson regression with a small network."""
+
 import argparse
 import math
 
@@ -11,7 +12,7 @@ def simulate(n, gen):
     hour = torch.rand(n, generator=gen) * 24
     temp = torch.randn(n, generator=gen)
     weekend = (torch.rand(n, generator=gen) < 2 / 7).float()
-    rush = torch.exp(-((hour - 8) / 2) ** 2) + torch.exp(-((hour - 17.5) / 2.5) ** 2)
+    rush = torch.exp(-(((hour - 8) / 2) ** 2)) + torch.exp(-(((hour - 17.5) / 2.5) ** 2))
     rate = torch.exp(1.2 + 0.35 * temp + 1.6 * rush * (1 - weekend) + 0.7 * weekend)
     count = torch.poisson(rate, generator=gen)
     angle = hour / 24 * 2 * math.pi

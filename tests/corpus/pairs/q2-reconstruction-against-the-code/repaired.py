@@ -35,7 +35,7 @@ def train_epoch(encoder, decoder, data, optimizer, loss_fn, batch_size, noise):
     order = torch.randperm(len(data))
     total = 0.0
     for start in range(0, len(data), batch_size):
-        target = data[order[start:start + batch_size]]
+        target = data[order[start : start + batch_size]]
         corrupted = target + noise * torch.randn_like(target)
         enc_output = encoder(corrupted)
         dec_output = decoder(enc_output)

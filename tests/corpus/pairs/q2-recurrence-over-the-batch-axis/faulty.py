@@ -1,4 +1,5 @@
 """Which of four machine states produced a vibration window?  LSTM classifier."""
+
 import argparse
 
 import numpy as np
@@ -21,7 +22,7 @@ class Windows(Dataset):
         return len(self.y)
 
     def __getitem__(self, i):
-        return self.x[i][:, None], self.y[i]          # (time, 1), state
+        return self.x[i][:, None], self.y[i]  # (time, 1), state
 
 
 class StateLSTM(nn.Module):

@@ -1,4 +1,5 @@
 """Classify small grey-scale icons (disc, ring, cross, bar) with a ConvNet."""
+
 import argparse
 
 import numpy as np

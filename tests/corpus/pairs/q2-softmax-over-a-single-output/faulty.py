@@ -1,7 +1,9 @@
 import argparse
+
 import torch
 import torch.nn as nn
 from sklearn.datasets import load_breast_cancer
+
 
 class TumourNet(nn.Module):
     def __init__(self, n_features):
@@ -16,6 +18,7 @@ class TumourNet(nn.Module):
         x = self.relu(self.fc1(x))
         x = self.relu(self.fc2(x))
         return self.out(self.fc3(x))
+
 
 def main(args):
     torch.manual_seed(args.seed)
@@ -34,7 +37,7 @@ def main(args):
     for epoch in range(1, args.epochs + 1):
         net.train()
         tr = tr[torch.randperm(len(tr))]
-        loss_sum = 0.
+        loss_sum = 0.0
         for b in tr.split(args.batch_size):
             opt.zero_grad()
             p = net(X[b])
@@ -49,10 +52,11 @@ def main(args):
             vacc = ((p > 0.5).float() == y[te]).float().mean().item()
         print("epoch %2d   loss %.4f   val_loss %.4f   val_acc %.4f" % (epoch, loss_sum / len(tr), vloss, vacc))
 
-if __name__ == '__main__':
+
+if __name__ == "__main__":
     ap = argparse.ArgumentParser()
-    ap.add_argument('--seed', type=int, default=0)
-    ap.add_argument('--epochs', type=int, default=12)
-    ap.add_argument('--batch-size', type=int, default=16)
-    ap.add_argument('--lr', type=float, default=1e-3)
+    ap.add_argument("--seed", type=int, default=0)
+    ap.add_argument("--epochs", type=int, default=12)
+    ap.add_argument("--batch-size", type=int, default=16)
+    ap.add_argument("--lr", type=float, default=1e-3)
     main(ap.parse_args())

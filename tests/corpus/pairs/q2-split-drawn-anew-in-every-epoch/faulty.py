@@ -1,9 +1,10 @@
 # handwritten digits through a worn scanner: small MLP, hold-out validation
 import argparse
+
 import torch
 import torch.nn as nn
-from torch.utils.data import TensorDataset, DataLoader, random_split
 from sklearn.datasets import load_digits
+from torch.utils.data import DataLoader, TensorDataset, random_split
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--seed", type=int, default=0)
@@ -22,7 +23,9 @@ final_test = TensorDataset(x[1200:], y[1200:])
 dataset = TensorDataset(x[:1200], y[:1200])
 
 model = nn.Sequential(
-    nn.Linear(64, 200), nn.ReLU(), nn.Dropout(0.3),
+    nn.Linear(64, 200),
+    nn.ReLU(),
+    nn.Dropout(0.3),
     nn.Linear(200, 10),
 )
 loss_fn = nn.CrossEntropyLoss()

@@ -1,4 +1,5 @@
 import argparse
+
 import numpy as np
 import torch
 import torch.nn as nn
@@ -13,8 +14,18 @@ torch.manual_seed(a.seed)
 np.random.seed(a.seed)
 
 GASES = ["ethanol", "ethylene", "ammonia", "acetone", "toluene"]
-X, y = make_classification(n_samples=2000, n_features=12, n_informative=10, n_redundant=0, n_classes=5,
-                           n_clusters_per_class=1, class_sep=2.0, flip_y=0, random_state=a.seed, shuffle=False)   # recorded gas after gas
+X, y = make_classification(
+    n_samples=2000,
+    n_features=12,
+    n_informative=10,
+    n_redundant=0,
+    n_classes=5,
+    n_clusters_per_class=1,
+    class_sep=2.0,
+    flip_y=0,
+    random_state=a.seed,
+    shuffle=False,
+)  # recorded gas after gas
 
 # hold out the last rows
 order = np.random.permutation(len(X))
@@ -35,9 +46,11 @@ for ep in range(a.epochs):
     perm = torch.randperm(n_train)
     tot = 0
     for i in range(0, n_train, B):
-        j = perm[i:i + B]
+        j = perm[i : i + B]
         l = lossf(net(Xtr[j]), ytr[j])
-        opt.zero_grad(); l.backward(); opt.step()
+        opt.zero_grad()
+        l.backward()
+        opt.step()
         tot += l.item() * len(j)
     net.eval()
     with torch.no_grad():

@@ -1,20 +1,22 @@
 # wine cultivars
 import argparse
+
 import torch
-from torch import nn
 from sklearn.datasets import load_wine
-from sklearn.preprocessing import StandardScaler
 from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 parser = argparse.ArgumentParser()
-parser.add_argument('--seed', type=int, default=0)
-parser.add_argument('--epochs', type=int, default=30)
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--epochs", type=int, default=30)
 args = parser.parse_args()
 torch.manual_seed(args.seed)
 
 data = load_wine()
-X_train, X_test, y_train, y_test = train_test_split(data.data, data.target, test_size=0.25,
-                                                    stratify=data.target, random_state=args.seed)
+X_train, X_test, y_train, y_test = train_test_split(
+    data.data, data.target, test_size=0.25, stratify=data.target, random_state=args.seed
+)
 sc = StandardScaler().fit(X_train)
 X_train = torch.tensor(sc.transform(X_train), dtype=torch.float32)
 X_test = torch.tensor(sc.transform(X_test), dtype=torch.float32)
@@ -33,8 +35,10 @@ model = nn.Sequential(
 criterion = nn.CrossEntropyLoss()
 optimizer = torch.optim.Adam(model.parameters(), lr=0.002)
 
+
 def predict(out):
     return out.argmax(dim=1)
+
 
 for epoch in range(args.epochs):
     model.train()
@@ -52,5 +56,7 @@ for epoch in range(args.epochs):
         out = model(X_test)
         test_loss = criterion(out, y_test).item()
         test_acc = (predict(out) == y_test).float().mean().item()
-    print(f'Epoch {epoch + 1}/{args.epochs} - loss: {epoch_loss / len(ds):.4f} - acc: {correct / len(ds):.4f}'
-          f' - val_loss: {test_loss:.4f} - val_acc: {test_acc:.4f}')
+    print(
+        f"Epoch {epoch + 1}/{args.epochs} - loss: {epoch_loss / len(ds):.4f} - acc: {correct / len(ds):.4f}"
+        f" - val_loss: {test_loss:.4f} - val_acc: {test_acc:.4f}"
+    )

@@ -1,4 +1,5 @@
 """Does the bracket string balance?  A GRU with separate learning rates for head and body."""
+
 import argparse
 
 import torch
@@ -26,7 +27,7 @@ def strings(n, length, gen):
         lowest = (1 - 2 * t).cumsum(1).min(1).values
         good += list(t[lowest >= 0])
         bad += list(t[lowest < 0])
-    x = torch.stack(good[:n // 2] + bad[:n // 2])
+    x = torch.stack(good[: n // 2] + bad[: n // 2])
     y = torch.cat([torch.ones(n // 2), torch.zeros(n // 2)])
     p = torch.randperm(n, generator=gen)
     return x[p], y[p]
@@ -54,10 +55,14 @@ def main():
 
     net = BracketNet()
     body = list(net.embed.parameters()) + list(net.gru.parameters())
-    optimizer = torch.optim.AdamW([
-        {"params": net.head.parameters()},
-        {"params": body},
-    ], lr=0.0, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": net.head.parameters()},
+            {"params": body},
+        ],
+        lr=0.0,
+        weight_decay=1e-4,
+    )
     peaks = [args.lr_head, args.lr_body]
 
     recent = []
@@ -76,8 +81,10 @@ def main():
                 val = F.binary_cross_entropy_with_logits(z, yv).item()
                 acc = ((z > 0) == (yv > 0.5)).float().mean().item()
             net.train()
-            print(f"step {step:4d}  lr {optimizer.param_groups[0]['lr']:.4f}  "
-                  f"loss {sum(recent) / len(recent):.4f}  val {val:.4f}  acc {acc:.3f}")
+            print(
+                f"step {step:4d}  lr {optimizer.param_groups[0]['lr']:.4f}  "
+                f"loss {sum(recent) / len(recent):.4f}  val {val:.4f}  acc {acc:.3f}"
+            )
             recent.clear()
 
 

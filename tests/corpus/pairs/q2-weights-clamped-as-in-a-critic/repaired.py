@@ -39,8 +39,10 @@ class Trainer:
         for epoch in range(epochs):
             losses = [self.step(x, y) for x, y in self.train_loader]
             val_loss, val_acc = self.validate()
-            print(f"epoch {epoch:02d} loss={sum(losses) / len(losses):.4f} "
-                  f"val_loss={val_loss:.4f} val_acc={val_acc:.4f}", flush=True)
+            print(
+                f"epoch {epoch:02d} loss={sum(losses) / len(losses):.4f} val_loss={val_loss:.4f} val_acc={val_acc:.4f}",
+                flush=True,
+            )
 
 
 def main():
@@ -55,11 +57,15 @@ def main():
     x = torch.tensor(d.data, dtype=torch.float32) / 8 - 1
     ds = TensorDataset(x, torch.tensor(d.target))
     perm = torch.randperm(len(ds)).tolist()
-    loaders = (DataLoader(Subset(ds, perm[:1400]), batch_size=32, shuffle=True),
-               DataLoader(Subset(ds, perm[1400:]), batch_size=200))
+    loaders = (
+        DataLoader(Subset(ds, perm[:1400]), batch_size=32, shuffle=True),
+        DataLoader(Subset(ds, perm[1400:]), batch_size=200),
+    )
     model = nn.Sequential(
-        nn.Linear(64, 128), nn.LeakyReLU(0.2),
-        nn.Linear(128, 64), nn.LeakyReLU(0.2),
+        nn.Linear(64, 128),
+        nn.LeakyReLU(0.2),
+        nn.Linear(128, 64),
+        nn.LeakyReLU(0.2),
         nn.Linear(64, 10),
     )
     Trainer(model, loaders, args.lr, args.clip).fit(args.epochs)
