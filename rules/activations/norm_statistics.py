@@ -1,4 +1,4 @@
-"""Normalisation layers whose running statistics are of no use."""
+"""Normalisation layers whose statistics are of no use."""
 
 from __future__ import annotations
 
@@ -21,21 +21,25 @@ from ..engine.signals import (
     VAL_ACCURACY,
     VAL_LOSS,
 )
-from ..engine.tables import layers_of, number, table
+from ..engine.tables import layers_of, number, table, tables, text
 
 
 class NormStatistics(Rule):
     """Running statistics of normalisation layers do not move though the layers train, follow the latest batch alone, or
-    have run out of all scale.
+    have run out of all scale; or a layer normalises over a single value.
 
     ## Why it matters
     In training the batch's own statistics are used, in evaluation the running ones: where they are not those of the
     data, the model that is evaluated is another than the one that was trained.
 
+    A single value less its own mean is 0: a layer or group norm over one value puts out its bias, whatever it is given.
+
     ## What to try
     - Set the momentum back to 0.1: at 0 nothing is ever taken up. It is the share of the new batch: the 0.9 or 0.99 of
       other libraries is 0.1 or 0.01 here.
     - Call `model.train()` ahead of training, so that the statistics are updated.
+    - Normalise over more than one value: LayerNorm over the features or the whole series, not over an axis of length
+      one; GroupNorm with fewer groups than channels where no positions are left.
     - Scale the inputs; look for dead units in front of a layer whose variance is 0.
 
     ## When it is wrong
@@ -51,10 +55,14 @@ class NormStatistics(Rule):
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
     level = Level.SETTING
-    needs = (NORM_VAR_LOW, NORM_VAR_HIGH)
     finite = False
     profiles = EVERY
-    explains = ("train-eval-gap", "overfitting", "no-better-than-baseline", "validation-better-than-training")
+    explains = (
+        "train-eval-gap", "overfitting", "no-better-than-baseline", "validation-better-than-training",
+        "collapsed-representation", "zero-gradient-layer", "vanishing-gradient", "dead-units", "collapsed-predictions",
+        "loss-not-decreasing", "loss-plateaued", "stuck-at-guessing", "unlearnable-labels", "per-class-failure",
+        "overtraining",
+    )  # fmt: skip
 
     min_samples: PositiveInt = 6
     """Samples needed of a layer."""
@@ -86,6 +94,24 @@ class NormStatistics(Rule):
     }
 
     def check(self, trace: Trace) -> Iterator[Finding]:
+        alone = tables(table(trace.facts.get("graph")).get("of_one_value"))
+        if alone:
+            layer, what = text(alone[0].get("layer")).removesuffix(".weight"), text(alone[0].get("kind"))
+            yield Finding(
+                subject=layer,
+                message=f"{layer or f'a {what}'} normalises over 1 value: it puts out its bias, whatever it is given; "
+                "2 values and more are expected",
+                advice=(
+                    "Normalise over the features, or the whole series: not over an axis of length one.",
+                    "Give GroupNorm fewer groups than channels where no positions are left.",
+                    "Scale inputs of one feature with the mean and deviation of the training data.",
+                ),
+                evidence={"values": 1, "n_layers": len(alone)},
+            )
+        if not trace.by_subject(NORM_VAR_LOW):
+            if alone:
+                return
+            raise NotApplicable(f"{NORM_VAR_LOW.name!r} was not observed")
         lows, highs = (
             trace.by_subject(NORM_VAR_LOW, self.min_samples),
             trace.by_subject(NORM_VAR_HIGH, self.min_samples),

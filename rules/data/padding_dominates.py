@@ -12,7 +12,7 @@ from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.labels import as_shares, is_classification, recalls, shares
 from ..engine.progress import is_over
 from ..engine.signals import LABEL_PADDING, TARGET_ERROR, TARGET_SPREAD, TRAIN_ACCURACY, VAL_ACCURACY
-from ..engine.tables import number, tables, text
+from ..engine.tables import number, table, tables, text
 
 
 class PaddingDominates(Rule):
@@ -24,23 +24,27 @@ class PaddingDominates(Rule):
     ## Why it matters
     Filler is the easiest label there is: it makes the loss small and the accuracy high from the first steps on, and
     takes its share of every gradient. A state that has run over dozens of equal positions has forgotten what came
-    before, and gradients do not find their way back through them.
+    before, and gradients do not find their way back through them. Behind a mask that is the wrong way round, all
+    samples are the same.
 
     ## What to try
     - Pass `ignore_index=PAD` to the loss, or fill labels up with -100.
     - Leave filled positions out of the accuracy as well.
     - Put sequences of similar length into one batch, filled up to the longest of them.
+    - Give attention `key_padding_mask=tokens == PAD`: True is what may not be attended. Scaled dot product attention
+      and the masks of other libraries have it the other way round: there True is what takes part.
     - Give recurrent layers `pack_padded_sequence(x, lengths, enforce_sorted=False)`, or take the state at
       `lengths - 1`, not at `-1`.
 
     ## When it is wrong
     Where the end of a sequence is to be learned, some filler belongs to the labels. Nothing is reported when the other
     labels are recognised well; where three labels of four are filler, nearly all of them have to be. Nor is a final
-    state where the task is learned.
+    state where the task is learned. A mask is reported whatever is learned: it keeps one and the same token, at an end
+    of each row, and none of the others.
 
     ## References
     - SageMaker Debugger, NLPSequenceRatio: share of token 0 above 50 %.
-    - PyTorch documentation, `CrossEntropyLoss(ignore_index=-100)`.
+    - PyTorch documentation: `CrossEntropyLoss(ignore_index=-100)`; `MultiheadAttention`, on `key_padding_mask`.
     """
 
     phases = (Phase.EPOCH, Phase.RUN)
@@ -89,6 +93,16 @@ class PaddingDominates(Rule):
     }
 
     def check(self, trace: Trace) -> Iterator[Finding]:
+        mask = table(table(trace.facts.get("graph")).get("upside_down"))
+        filler, kept = number(mask.get("filler")), number(mask.get("kept"))
+        if filler is not None and kept is not None:
+            yield Finding(
+                message=f"a mask leaves out all real tokens and keeps {kept:.0%} of the positions, all of them token "
+                f"{filler:.0f} at an end of its sequence, the filler; the others are expected to be kept",
+                advice=_ADVICE_OF_ATTENTION if mask.get("by") == "attention" else _ADVICE_OF_PRODUCT,
+                evidence={"kept": kept},
+            )
+            return
         if tables(trace.facts.get("final_states")):
             found = list(self._final_states(trace))
             yield from found
@@ -171,3 +185,13 @@ class PaddingDominates(Rule):
             ),
             evidence={"padding": share, "recall": recall},
         )
+
+
+_ADVICE_OF_ATTENTION = (
+    "Turn the mask round: key_padding_mask and src_key_padding_mask are True where a token may not be attended.",
+    "With masked_fill(mask, -inf), fill where the token is the filler.",
+)
+_ADVICE_OF_PRODUCT = (
+    "Turn the mask round: multiply by (tokens != PAD), or fill where tokens == PAD.",
+    "Divide a mean by the number of real tokens.",
+)

@@ -10,7 +10,7 @@ from statistics import fmean, median
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.labels import as_shares, entropy, is_classification, loaders, loss_of, shares
+from ..engine.labels import as_shares, entropy, is_classification, loaders, loss_of, never_trained, shares
 from ..engine.signals import (
     EPOCH_LOSS,
     INPUT_HIGH,
@@ -151,6 +151,8 @@ class TrainEvalPreprocessingMismatch(Rule):
         models = table(trace.facts.get("model")).values()
         if any(number(table(about).get("norms")) for about in models):
             raise NotApplicable("batch normalisation may tell training from evaluation as well")
+        if never_trained(trace, _LEAST_COUNTED)[0]:
+            raise NotApplicable("held-out data has classes that training never had")
         steps = _pass_length(trace)
         losses = trace.series(LOSS)
         once, twice = (bisect_left(losses.steps, n * steps) for n in (1, 2))
@@ -240,3 +242,6 @@ def _pass_length(trace: Trace) -> float:
 
 _LEAST_COMPARED = 100
 """Samples of the training that must have been compared for the number of those that come again to mean anything."""
+
+_LEAST_COUNTED = 5
+"""Labels of each class that must have been counted for another class of held-out data to count as one too many."""

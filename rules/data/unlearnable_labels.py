@@ -61,7 +61,7 @@ class UnlearnableLabels(Rule):
     level = Level.SETTING
     needs = (LOSS,)
     profiles = frozenset({"supervised", "regression", "unknown"})
-    explains = (Level.OUTCOME,)
+    explains = (Level.OUTCOME, "dead-units")
 
     min_steps: PositiveInt = 150
     """Steps before anything is said."""
@@ -91,8 +91,9 @@ class UnlearnableLabels(Rule):
     max_update: float = Field(0.1, gt=0)
     """The same, above which steps are too large to judge."""
 
-    max_dead: float = Field(0.5, gt=0, le=1)
-    """Share of dead units in a layer above which the fault is elsewhere."""
+    max_dead: float = Field(0.9, gt=0, le=1)
+    """Share of dead units in a layer from which on the fault is elsewhere: with those that are left a network learns,
+    and labels that cannot be learned kill many themselves."""
 
     healthy = {
         "loss": [2.3 * 0.98 ** (i // 4) for i in range(400)],
@@ -213,7 +214,7 @@ class UnlearnableLabels(Rule):
         trained = [leaf for leaf in layers_of(trace).values() if (number(leaf.get("parameters")) or 0) > 0]
         if len(layers_of(trace)) < 2 or (trained and len(layers_of(trace)) == len(trained) == 1):
             raise NotApplicable("a single layer can learn very little")
-        if any(series.last(5).median > self.max_dead for series in trace.by_subject(DEAD).values()):
+        if any(series.last(5).median >= self.max_dead for series in trace.by_subject(DEAD).values()):
             raise NotApplicable("most units of a layer are dead")
         varied = [
             series.last(5).median for name, series in trace.by_subject(INPUT_VARIED).items() if name.startswith("train")

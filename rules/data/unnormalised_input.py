@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
+from ..engine.progress import settled_progress
 from ..engine.records import Json
-from ..engine.signals import INPUT_HIGH, INPUT_LOW, INPUT_MEAN, INPUT_STD, OUTPUT_RMS
+from ..engine.signals import INPUT_HIGH, INPUT_LOW, INPUT_MEAN, INPUT_STD, INPUT_VARIED, OUTPUT_RMS
 from ..engine.tables import layers_of, shape, table, text
 
 _LINEAR = ("Linear", "Conv1d", "Conv2d", "Conv3d", "LSTM", "GRU", "RNN", "Bilinear")
@@ -21,11 +22,13 @@ class UnnormalisedInput(Rule):
     """The values of the input are tens of times larger, or hundreds of times smaller, than a layer is initialised for.
 
     Judged is the root mean square of the main input as the model is given it, where the first layer is linear, a
-    convolution or recurrent, and takes it as it is.
+    convolution or recurrent, and takes it as it is. So are inputs whose samples hardly differ beside their level, as
+    those of an image divided by 255 twice and then shifted, where the training shows no progress.
 
     ## Why it matters
     Initial weights assume inputs around 1: with 0 to 255 the outputs, the loss and the gradients start a hundred times
-    too large, and columns of large values drown the others. The usual learning rates then do not fit.
+    too large, and columns of large values drown the others. The usual learning rates then do not fit. Where all samples
+    are nearly the same constant, the first layer puts out nearly the same for all of them.
 
     ## What to try
     - Subtract the mean and divide by the standard deviation of the training data, each column or channel by itself.
@@ -50,7 +53,7 @@ class UnnormalisedInput(Rule):
     profiles = Rule.profiles | {"autoencoder", "contrastive"}
     explains = (
         Level.DYNAMICS, Level.OUTCOME, "initial-loss", "initialisation-scale", "learning-rate-too-high",
-        "learning-rate-too-low", "target-scale", Severity.FATAL,
+        "learning-rate-too-low", "target-scale", "unlearnable-labels", Severity.FATAL,
     )  # fmt: skip
 
     max_rms: float = Field(20.0, gt=1)
@@ -61,6 +64,10 @@ class UnnormalisedInput(Rule):
 
     ratio: float = Field(0.02, gt=0, lt=1)
     """Root mean square of the first layer's output over that of the input, below which something rescales between."""
+
+    min_varied: float = Field(0.005, gt=0, lt=1)
+    """Standard deviation over the samples, as a share of the root mean square of all values, below which samples drown
+    in what they share: an image divided by 255 twice and shifted by one half has 0.002."""
 
     min_batches: PositiveInt = 3
     """Batches that must have been measured."""
@@ -82,14 +89,17 @@ class UnnormalisedInput(Rule):
         rms = math.hypot(mean, std)
         if not math.isfinite(rms):
             raise NotApplicable("the scale of the input is not finite")
-        if self.min_rms <= rms <= self.max_rms or rms == 0 or not self._is_taken_as_it_is(trace, rms):
+        is_off = rms > 0 and not self.min_rms <= rms <= self.max_rms
+        varied = None if is_off else self._drowned(trace, name, rms)
+        if not (is_off or varied is not None) or not self._is_taken_as_it_is(trace, rms):
             return
         low = min(trace.series(INPUT_LOW, name), default=mean - std)
         high = max(trace.series(INPUT_HIGH, name), default=mean + std)
+        beside = f", and its samples differ by {varied:.2g} only" if varied is not None else ""
         yield Finding(
             subject=name,
             message=f"input {name} has mean {mean:.3g}, standard deviation {std:.3g} and values from {low:.3g} to "
-            f"{high:.3g}; around 0 and 1 are expected by the first layer",
+            f"{high:.3g}{beside}; around 0 and 1 are expected by the first layer",
             advice=(
                 "Subtract the mean and divide by the standard deviation of the training data, column by column.",
                 "Divide 8-bit images by 255, once.",
@@ -98,6 +108,13 @@ class UnnormalisedInput(Rule):
             if math.isfinite(low) and math.isfinite(high)
             else {"mean": mean, "std": std, "rms": rms},
         )
+
+    def _drowned(self, trace: Trace, name: str, rms: float) -> float | None:
+        """How far samples differ where that is next to nothing beside what they share, and nothing is learned."""
+        varied = trace.series(INPUT_VARIED, name)
+        if len(varied) < self.min_batches or not 0 < varied.median < self.min_varied * rms:
+            return None
+        return None if settled_progress(trace).has_learned(0.1) else varied.median
 
     def _is_taken_as_it_is(self, trace: Trace, rms: float) -> bool:
         layers = [(name, leaf) for name, leaf in layers_of(trace).items() if not _passes(leaf)]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from .records import Json
-from .signals import CLASS_COUNT, RECALL
+from .signals import CLASS_COUNT, RECALL, VAL_ACCURACY
 from .tables import losses_of, number, table, tables, text
 from .trace import Trace
 
@@ -57,6 +57,34 @@ def recalls(trace: Trace, split: str) -> dict[str, list[float]]:
         for subject, series in trace.by_subject(RECALL).items()
         if subject.startswith(f"{split}/")
     }
+
+
+def never_trained(trace: Trace, least: float = 50) -> tuple[list[str], float]:
+    """Classes of the held-out data that no label of the training was counted of, and their share of it, at least.
+
+    The share follows from the accuracy: (1 - share) of the samples, those of the other classes, are recognised at least
+    as often as the worst of these is. Nothing is said while few labels were counted, `least` of the rarest class and
+    ten times as many in all: a rare class may just not have come yet.
+    """
+    counts = {name: series[-1] for name, series in trace.by_subject(CLASS_COUNT).items()}
+    counted = [n for n in counts.values() if math.isfinite(n) and n > 0]
+    accuracy = as_shares(trace.series(VAL_ACCURACY).values)
+    if (
+        len(counted) < 2
+        or sum(counted) < 10 * least
+        or min(counted) < least
+        or not accuracy
+        or not math.isfinite(accuracy[-1])
+    ):
+        return [], 0.0
+    held_out = {label: values for label, values in recalls(trace, "val").items() if values}
+    absent = [label for label in held_out if not counts.get(label)]
+    known = [held_out[label][-1] for label in held_out if counts.get(label)]
+    if not absent or any(max(held_out[label]) > 0 for label in absent):
+        return [], 0.0
+    if not known:
+        return absent, 1.0
+    return (absent, 1 - accuracy[-1] / min(known)) if min(known) > accuracy[-1] else ([], 0.0)
 
 
 def loaders(trace: Trace, split: str) -> list[Mapping[str, Json]]:

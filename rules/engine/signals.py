@@ -103,6 +103,7 @@ SCORE_GAIN = Signal(
     "'<set>/<variable>'",
 )
 SCORE_GAIN_PER_BATCH = Signal("score/batch", "the same divided by its batches, of what is no whole number", "as there")
+SCORE_SUM = Signal("score/sum", "the same as it is, of what is no whole number", "as there")
 TARGET_SPREAD = Signal("targets/std", "standard deviation of the targets that `error` is about", "as there")
 
 SIGNALS: dict[str, Signal] = {
@@ -116,6 +117,7 @@ SIGNALS: dict[str, Signal] = {
         OVERLAP, RECALL, TARGET_ERROR, PREDICTIONS,
         WAIT_DATA, STEP_SECONDS_LONGEST, MEMORY, GRAPHS_HELD, GRAPHS_MARKED,
         INPUT_VARIED, LABEL_PADDING, TARGET_SPREAD, SCORE, SCORE_GAIN, SCORE_GAIN_PER_BATCH,
+        SCORE_SUM,
     )
 }  # fmt: skip
 

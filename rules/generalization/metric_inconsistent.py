@@ -17,6 +17,7 @@ from ..engine.signals import (
     SCORE,
     SCORE_GAIN,
     SCORE_GAIN_PER_BATCH,
+    SCORE_SUM,
     TRAIN_ACCURACY,
     VAL_ACCURACY,
     VAL_LOSS,
@@ -211,18 +212,23 @@ class MetricInconsistent(Rule):
             return []
         found: dict[int, dict[str, list[float]]] = {}
         per_sample, per_batch = trace.by_subject(SCORE_GAIN), trace.by_subject(SCORE_GAIN_PER_BATCH)
+        wholes = trace.by_subject(SCORE_SUM)
         for key in dict.fromkeys([*per_sample, *per_batch]):
             of, _, name = key.partition("/")
             plain = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
             if of != split or _NOT_COUNTED.search(plain):
                 continue
             shares, means = _by_step(per_sample.get(key, Series())), _by_step(per_batch.get(key, Series()))
+            sums = _by_step(wholes.get(key, Series()))
             for step in {**shares, **means}:
                 share, mean = shares.get(step), means.get(step)
                 if mean is not None and step in losses and math.isclose(mean, losses[step], rel_tol=0.1):
                     continue  # `acc` may stand for what is accumulated: the loss
                 ways = [] if share is None else [share] if mean is None else [share, share / 100]
                 ways += [] if mean is None else [mean, mean / 100]
+                # Each batch may add its share of all samples: the sum is then the accuracy itself.
+                total, accuracy = sums.get(step, math.nan), measured.get(step, math.nan)
+                ways += [way for way in (total, total / 100) if abs(way - accuracy) <= self.tolerance]
                 found.setdefault(step, {})[name] = ways
         return [(measured[step], found[step]) for step in sorted(found) if step in measured]
 

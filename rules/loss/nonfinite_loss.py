@@ -39,7 +39,11 @@ class NonfiniteLoss(Rule):
     finite = False
     waits_for_warmup = False
     profiles = Rule.profiles | {"gan", "rl", "contrastive", "autoencoder", "diffusion"}
-    explains = ("loss-diverging", "loss-spike", "loss-not-decreasing", "no-better-than-baseline", "overfitting")
+    explains = (
+        "loss-diverging", "loss-spike", "loss-not-decreasing", "no-better-than-baseline", "overfitting",
+        # A loss with NaN for some samples may have a finite gradient: what steps along it come to later.
+        "update-ratio", "gradient-spike", "loss-plateaued",
+    )  # fmt: skip
 
     healthy = {"loss": [2.3, 2.2, 2.1, 1.9, 1.8]}
     faulty = {"loss": [2.3, 2.2, 9.1, math.nan, math.nan]}

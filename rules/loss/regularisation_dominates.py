@@ -9,8 +9,10 @@ from statistics import median
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Json, Level, NotApplicable, Phase, Rule, Series, Severity, Trace
+from ..engine.layers import matrices
+from ..engine.progress import is_over, progress_of
 from ..engine.signals import LOSS_TERM
-from ..engine.tables import number, tables, text
+from ..engine.tables import losses_of, number, tables, text
 
 _PENALTIES = frozenset({"l2_penalty", "l1_penalty", "weight_norm"})
 
@@ -23,7 +25,7 @@ _OF_DATA = frozenset({
 
 class RegularisationDominates(Rule):
     """A penalty on the weights outweighs the loss of the data, which does not come down; or one on the code of a model
-    presses it to nothing.
+    presses it to nothing; or all weights are cut off at bounds that leave too little of them to learn with.
 
     ## Why it matters
     The optimizer lowers the sum. Where most of it is the penalty, it makes the weights small and learns nothing: the
@@ -33,10 +35,13 @@ class RegularisationDominates(Rule):
     - Divide the penalty's coefficient by 10 until the data's loss falls; 1e-5 to 1e-3 is common for a sum of squares.
     - Use the optimizer's `weight_decay` instead.
     - Leave biases and norm layers out of the penalty.
+    - Leave weights alone that were clamped: the bounds of +-0.01 belong to the critic of a Wasserstein GAN.
     - A variational bound: lower the weight of the divergence, or raise it slowly from 0.
 
     ## When it is wrong
     A penalty that is large only at the beginning, while the data's loss falls, does its work and is not reported.
+    Bounds are reported where they are narrower than what the weights were drawn from, in all of the model, and the loss
+    stands: latent weights of binary networks are clamped, as critics are.
 
     ## References
     - TheDeepChecker (Braiek & Khomh 2022) compares gradients: that of the penalty at least twice that of the data, five
@@ -46,13 +51,10 @@ class RegularisationDominates(Rule):
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
     level = Level.SETTING
-    needs = (LOSS_TERM,)
-    needs_facts = ("loss_terms",)
-    history = 10
     finite = False
     waits_for_warmup = False
     profiles = Rule.profiles | {"autoencoder"}
-    explains = (Level.DYNAMICS, Level.OUTCOME)
+    explains = (Level.DYNAMICS, Level.OUTCOME, "unlearnable-labels")
 
     share: float = Field(0.3, gt=0, lt=1)
     """Share of the sum that is the penalty, at the beginning or all along."""
@@ -65,6 +67,12 @@ class RegularisationDominates(Rule):
 
     gone: float = Field(0.02, gt=0, lt=1)
     """Share of its first size below which a code that was penalised carries nothing; one that is sparse keeps some."""
+
+    narrow: float = Field(0.5, gt=0, lt=1)
+    """Share of the largest initial number of a weight below which bounds cut its initialisation down."""
+
+    at_bounds: float = Field(0.1, gt=0, lt=1)
+    """Share of the numbers of all weights that are at the bounds."""
 
     window: PositiveInt = 5
     """Watched steps at the beginning, and at the end, whose median is a level."""
@@ -84,7 +92,13 @@ class RegularisationDominates(Rule):
 
     def check(self, trace: Trace) -> Iterator[Finding]:
         told = tables(trace.facts.get("loss_terms"))
+        clamped = self._clamped(trace)
+        if clamped is not None:
+            yield clamped
+            return
         series = trace.by_subject(LOSS_TERM, min_points=2 * self.window)
+        if not told or not series:
+            raise NotApplicable("the loss is no sum of terms whose values are known")
         found = self._pressed_to_nothing(told, series) or self._code_is_gone(told, series)
         if found is not None:
             yield found
@@ -108,7 +122,7 @@ class RegularisationDominates(Rule):
         if max(early, late) <= self.share or not math.isfinite(lost) or lost >= self.least_fall:
             return
         factor = next((number(one.get("factor")) for one in told if one.get("name") == name), None)
-        written = f" with the coefficient {factor:.3g}" if factor is not None else ""
+        written = f" with the coefficient {factor:.3g}" if factor is not None and factor != 1 else ""
         yield Finding(
             subject=name,
             message=f"the penalty {name}{written} is {100 * early:.3g} % of the loss at the beginning and "
@@ -119,6 +133,34 @@ class RegularisationDominates(Rule):
                 "Use the optimizer's weight_decay instead, 1e-5 to 1e-2.",
             ),
             evidence={"share": early, "share_now": late, "rest": last, "rest_first": first},
+        )
+
+    def _clamped(self, trace: Trace) -> Finding | None:
+        """A finding where every weight matrix was cut off at the same narrow bounds, and the loss stands."""
+        bounds = {text(one.get("name")): one for one in tables(trace.facts.get("bounds"))}
+        trained = matrices(trace)
+        functions = {text(one.get("function")) for one in losses_of(trace)}
+        if not bounds or not trained or set(trained) - set(bounds) or not functions & _OF_DATA or not is_over(trace):
+            return None
+        sizes = {number(bounds[name].get("bound")) or 0.0 for name in trained}
+        drawn = [number(one.get("high")) or 0.0 for one in tables(trace.facts.get("initialisation"))]
+        share = sum((number(bounds[name].get("share")) or 0.0) * n for name, n in trained.items()) / sum(
+            trained.values()
+        )
+        bound, progress = max(sizes), progress_of(trace)
+        if len(sizes) != 1 or not drawn or bound >= self.narrow * median(drawn) or share < self.at_bounds:
+            return None
+        if progress is None or progress.has_learned(self.least_fall):
+            return None
+        return Finding(
+            message=f"all {len(trained)} weight matrices are cut off at +-{bound:.3g}: {100 * share:.3g} % of their "
+            f"numbers are exactly that, and they were drawn up to {median(drawn):.3g}; the loss went from "
+            f"{progress.initial:.4g} to {progress.now:.4g}; a fall of {100 * self.least_fall:g} % is expected",
+            advice=(
+                "Leave out the clamp of the weights: bounds of 0.01 belong to the critic of a Wasserstein GAN.",
+                "To limit steps, clip the gradient: clip_grad_norm_ or clip_grad_value_.",
+            ),
+            evidence={"bound": bound, "share": share, "drawn": median(drawn), "loss": progress.now},
         )
 
     def _pressed_to_nothing(self, told: list[Mapping[str, Json]], series: Mapping[str, Series]) -> Finding | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 from ..engine import Finding, Json, Level, NotApplicable, Phase, Rule, Severity, Trace
@@ -11,8 +12,9 @@ from ..engine.tables import number, shape, table, tables, text
 class SoftmaxWrongDimension(Rule):
     """A softmax makes the wrong values add up to one: those of different samples, or of a single output.
 
-    Judged are a softmax over the samples of the batch, one over a dimension of size 1 at the model's end, and attention
-    weights that add up to one along another dimension than they are summed along.
+    Judged are a softmax over the samples of the batch, one over a dimension of size 1 at the model's end, one over
+    positions where the loss looks for classes elsewhere, and attention weights that add up to one along another
+    dimension than they are summed along.
 
     ## Why it matters
     Over the batch, the answer for a sample depends on which others are beside it, and the classes of one sample are
@@ -30,8 +32,7 @@ class SoftmaxWrongDimension(Rule):
     the sum along the other dimension afterwards, is not reported.
 
     ## References
-    - PyTorch documentation: "dim: a dimension along which softmax will be computed, so every slice along dim will sum
-      to 1".
+    - PyTorch documentation: `Softmax` and `LogSoftmax`, on `dim`.
     - Vaswani et al. 2017: the softmax of attention is over the keys.
     """
 
@@ -101,10 +102,15 @@ def _fault(one: Mapping[str, Json]) -> Finding | None:
             evidence=evidence | {"expected_dim": 1.0},
         )
     classes = number(one.get("classes"))
+    if classes is None and op == "log_softmax" and one.get("tail") is True and _is_in_rows(sizes, at, batch):
+        classes = len(sizes) - 1.0
     if classes is not None and at != classes and len(sizes) > 2:
         return Finding(
             message=f"{op} over dimension {at} of {written}; the loss looks for the classes in dimension {classes:.0f}",
-            advice=("Name the dimension of the classes: dim=1.", "Or use cross_entropy on the raw scores."),
+            advice=(
+                f"Name the dimension of the classes: dim={classes:.0f}.",
+                "Or use cross_entropy on the raw scores.",
+            ),
             evidence=evidence | {"expected_dim": classes},
         )
     if (
@@ -135,3 +141,11 @@ def _fault(one: Mapping[str, Json]) -> Finding | None:
             evidence=evidence | {"expected_dim": float(summed)},
         )
     return None
+
+
+def _is_in_rows(sizes: list[int], at: int, samples: float | None) -> bool:
+    """Whether the loss is given one row, along the last dimension, for each place in all the others.
+
+    Where the dimension at hand is as long as the last one, the two may have changed places on the way.
+    """
+    return len(sizes) > 2 and math.prod(sizes[:-1]) == samples and sizes[at] != sizes[-1]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Json, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.tables import losses_of, number, shape, targets_of, text
+from ..engine.tables import losses_of, number, shape, table, targets_of, text
 
 _DISTANCES = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 
@@ -18,12 +18,14 @@ class WrongLossForTargets(Rule):
     ## Why it matters
     Cross entropy over a single output is always 0: nothing is trained. Over rows with several labels set it makes them
     compete, though each may hold. A squared error on class numbers takes class 9 for nearer to 8 than to 0, and the
-    model answers averages between classes.
+    model answers averages between classes. A focal loss with its factor on the wrong term is least, too, where the
+    right class gets no probability at all.
 
     ## What to try
     - One output and two classes: `binary_cross_entropy_with_logits`.
     - Several labels at once: `binary_cross_entropy_with_logits` on each column.
     - Class numbers: as many outputs as classes, and `cross_entropy`.
+    - Focal loss: `(1 - p) ** gamma * -log(p)`, p being the probability of the right class.
 
     ## When it is wrong
     Ratings, counts and other ordered numbers are regressed with good reason: a distance is only reported where the
@@ -31,6 +33,7 @@ class WrongLossForTargets(Rule):
     classes, and one-hot targets with a squared error or a binary loss, are legitimate.
 
     ## References
+    - Lin et al. 2017, Focal Loss for Dense Object Detection, equation 4.
     - AUTOTRAINER (Zhang et al. 2021), DEFault (2025) and NeuraLint (Nikanjam et al. 2022) list the mismatch of loss and
       task among the commonest faults of training scripts.
     """
@@ -65,6 +68,10 @@ class WrongLossForTargets(Rule):
     faulty = {"facts": {"loss": {"function": "cross_entropy", "n_classes": 1, "outputs_shape": [32, 1]}}}
 
     def check(self, trace: Trace) -> Iterator[Finding]:
+        power = number(table(trace.facts.get("graph")).get("upended"))
+        if power is not None and power > 0:
+            yield _upended(power)
+            return
         losses = losses_of(trace)
         if all(text(loss.get("function")) in ("", "unknown") for loss in losses):
             raise NotApplicable("no loss function was recognised")
@@ -129,4 +136,13 @@ def _one_output(loss: Mapping[str, Json]) -> Finding | None:
             "Or give the model one output for each class.",
         ),
         evidence={"outputs": 1.0, "expected": 2.0},
+    )
+
+
+def _upended(power: float) -> Finding:
+    return Finding(
+        message=f"the loss weighs each sample by p ** {power:g}, p being the probability of its right class; "
+        f"(1 - p) ** {power:g} is expected: as it is, the loss is also 0 where p is 0",
+        advice=("Weigh by (1 - p) ** gamma, so that samples that are known well weigh least.",),
+        evidence={"power": power},
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isfinite
+from math import isfinite, sqrt
 from statistics import median
 
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.kinds import SCALE_FREE, SGD_LIKE, kind_of, optimizers_of
-from ..engine.layers import is_matrix
+from ..engine.layers import is_matrix, matrices
 from ..engine.progress import is_over, progress_of
 from ..engine.rates import peak_rate, rate_at
 from ..engine.signals import DEAD, GRAD_NORM, INPUT_MEAN, INPUT_STD, LOSS, UPDATE_RATIO
@@ -33,6 +33,7 @@ class LearningRateTooHigh(Rule):
     ## When it is wrong
     Small networks bear high rates: nothing is said while the loss comes down, unless the rate is a hundred times above
     the bar. Optimizers that set their own scale (Prodigy, Adafactor, LARS, LAMB, Adagrad, Adadelta) are not judged.
+    A loss that stands is not blamed on the rate where the first step finds a layer without a gradient already.
     Within the bar the rate is not blamed where inputs are far from unit scale or the loss is a sum over the batch, as
     the rate is not the first thing to change then.
 
@@ -90,6 +91,10 @@ class LearningRateTooHigh(Rule):
     min_fall: float = Field(0.7, gt=0, lt=1)
     """Share by which the loss must have come down for dead units to have done no harm."""
 
+    min_gradient: float = Field(1e-4, gt=0, lt=1)
+    """Share of the largest gradient of a matrix (root mean square) that another one has at least in the first step,
+    for a loss that stands to be blamed on a rate out of range: less is starved by the layers behind it."""
+
     window: PositiveInt = 20
     """Losses that give the loss's present level (a median)."""
 
@@ -122,7 +127,9 @@ class LearningRateTooHigh(Rule):
         is_sgd = kind_of(optimizers[0]) in SGD_LIKE
         bar = self.max_sgd if is_sgd else self.max_adam
         momentum = min(max([number(group.get("momentum")) or 0.0 for group in groups], default=0.0), 0.999)
-        is_beyond = peak > bar or (momentum > 0 and peak / (1 - momentum) > self.reach * bar)
+        # The slack is for 1 - 0.9, which is a little less than 0.1.
+        reached = peak / (1 - momentum) if momentum > 0 else 0.0
+        is_beyond = peak > bar or reached > self.reach * bar * (1 + 1e-9)
         if peak > self.factor * bar:
             shown: str | None = f"{self.factor:g} times that is not waited for"
         elif trace.step < self.settled and not is_over(trace) and trace.nonfinite(LOSS) is None:
@@ -158,7 +165,8 @@ class LearningRateTooHigh(Rule):
             raise NotApplicable(f"{len(losses)} losses were recorded; {2 * self.window} are needed")
         # The lowest of the first five: at such rates the second loss may already be a thousand times the first.
         start, now = min(losses.first(5)), losses.last(self.window).median
-        if now >= start - self.ratio * abs(start):
+        margin = self.ratio * abs(start)
+        if now >= start - margin and not (now <= start + margin and self._was_starved(trace)):
             return f"the loss is {now:.4g} after {losses.count} losses, {start:.4g} at the start"
         mean = losses.last(self.window).mean
         if start > 0 and mean > self.rise * start:
@@ -170,6 +178,16 @@ class LearningRateTooHigh(Rule):
         if start > 0 and now > 0.75 * start and sizes and median(sizes) > self.max_ratio:
             return f"the loss is {now:.4g}, {start:.4g} at the start{_told(sizes)}"
         return self._killed(trace)
+
+    def _was_starved(self, trace: Trace) -> bool:
+        """Whether a matrix had next to no gradient before the rate could do anything: it is not why the loss stands."""
+        shapes = matrices(trace)
+        first = [
+            norms[0] / sqrt(shapes[name])
+            for name, norms in trace.by_subject(GRAD_NORM).items()
+            if name in shapes and isfinite(norms[0])
+        ]
+        return len(first) > 2 and 0 < min(first) < self.min_gradient * max(first)
 
     def _killed(self, trace: Trace) -> str | None:
         """What a rate out of range did to the units of a layer, where the loss did not come far."""

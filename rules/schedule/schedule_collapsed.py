@@ -16,6 +16,9 @@ from ..engine.rates import rate_at
 from ..engine.signals import LOSS, LR, SCORE, TRAIN_ACCURACY, VAL_ACCURACY
 from ..engine.tables import number, table, tables, text
 
+LATEST = 5
+"""Accuracies whose median is the one that was reached."""
+
 
 class ScheduleCollapsed(Rule):
     """The learning rate falls below a hundredth of its peak before half of the steps are made, or a thousandth before
@@ -110,7 +113,7 @@ class ScheduleCollapsed(Rule):
     def _has_stopped(self, trace: Trace, at: int, total: int) -> bool:
         """Whether the loss came to rest far above zero, when the rate fell at `at`."""
         start, end = self._ends(trace)
-        if start <= 0 or end < self.min_level * start or _best(trace) > self.max_accuracy:
+        if start <= 0 or end < self.min_level * start or _reached(trace) > self.max_accuracy:
             return False
         # Where the rate falls at once, there was no time to come to rest.
         return (at < self.quantile / 2 * total and end > 0.5 * start) or _was_falling(_losses_until(trace, at))
@@ -120,7 +123,7 @@ class ScheduleCollapsed(Rule):
         if any("plateau" in text(one.get("class")).lower() for one in tables(trace.facts.get("schedulers"))):
             return False
         start, end = self._ends(trace)
-        if start <= 0 or end < self.dead_level * start or _best(trace) > self.max_accuracy:
+        if start <= 0 or end < self.dead_level * start or _reached(trace) > self.max_accuracy:
             return False
         high = max(index for index, (_, rate) in enumerate(points) if rate >= 0.5 * peak)
         if high + 1 >= len(points):
@@ -208,8 +211,10 @@ def _losses_until(trace: Trace, at: int) -> list[float]:
     return [loss for step, loss in zip(series.steps, series, strict=True) if step < at and math.isfinite(loss)]
 
 
-def _best(trace: Trace) -> float:
-    return max([*trace.series(VAL_ACCURACY), *trace.series(TRAIN_ACCURACY)], default=0.0)
+def _reached(trace: Trace) -> float:
+    """The accuracy that was reached: the median of the last ones, as few batches have a high one by chance."""
+    known = [trace.series(VAL_ACCURACY), trace.series(TRAIN_ACCURACY)]
+    return max((median(series.values[-LATEST:]) for series in known if series), default=0.0)
 
 
 def _was_falling(losses: list[float]) -> bool:

@@ -93,6 +93,10 @@ class WrongTrainEvalMode(Rule):
         for call in tables(trace.facts.get("always_dropout")):
             judged += 1
             yield _always_on(call)
+        is_evaluated = any(one.data.get("kind") == "evaluation" and one.data.get("training") is False for one in events)
+        for call in tables(trace.facts.get("always_batch_norm")) if is_evaluated else ():
+            judged += 1
+            yield _always_of_the_batch(call)
         for label in sorted(trained):
             own = [event for event in events if event.data.get("model") == label]
             about = table(models.get(label))
@@ -185,6 +189,17 @@ def _always_on(call: Mapping[str, Json]) -> Finding:
         message=f"{text(call.get('call'))} in {text(call.get('class'))}, line {line:.0f}, drops in evaluation too: its "
         "argument training is True unless given; 0 of the outputs are to be dropped there",
         advice=("Give it training=self.training.", "Or use a module, nn.Dropout, which knows the mode."),
+        evidence={"line": line},
+    )
+
+
+def _always_of_the_batch(call: Mapping[str, Json]) -> Finding:
+    line = number(call.get("line")) or 0.0
+    return Finding(
+        subject=text(call.get("class")),
+        message=f"{text(call.get('call'))} in {text(call.get('class'))}, line {line:.0f}, normalises with the batch at "
+        "hand in evaluation too: it is given training=True; the statistics that it keeps are expected there",
+        advice=("Give it training=self.training.", "Or use a module, nn.BatchNorm2d, which knows the mode."),
         evidence={"line": line},
     )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Json, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.progress import settled_progress
@@ -12,8 +13,8 @@ from ..engine.tables import table
 
 
 class FrozenRandomLayers(Rule):
-    """Most of a model's parameters are frozen, no weights were seen to be loaded, and the loss has hardly come down; or
-    a table of vectors is frozen whose numbers are random.
+    """Most of a model's parameters are frozen, no weights were seen to be loaded or the layers are as torch constructs
+    them, and the loss has hardly come down; or a table of vectors is frozen whose numbers are random.
 
     ## Why it matters
     To freeze the body and train the head is how pre-trained networks are adapted. With random weights in the body the
@@ -49,7 +50,12 @@ class FrozenRandomLayers(Rule):
     """Share by which the loss must have come down for the frozen features to be of use."""
 
     ratio_of_tables: float = Field(0.5, gt=0, lt=1)
-    """The same for a frozen table of random vectors: what stands behind it learns to do with a part of it."""
+    """The same where the frozen weights are known to be random, a table of vectors or layers as torch constructs them:
+    what stands behind them learns to do with a part of it."""
+
+    min_drawn: PositiveInt = 3
+    """Frozen layers as torch draws them from which on it is known that nothing was loaded into the body. One or two
+    are a random projection, as in an extreme learning machine."""
 
     healthy = {
         "loss": [2.3 * 0.99**i for i in range(600)],
@@ -64,16 +70,17 @@ class FrozenRandomLayers(Rule):
         models = trace.facts.get("model")
         if not isinstance(models, dict) or len(models) != 1:
             raise NotApplicable("judged where one model is trained: a second one may be a teacher")
-        signs = trace.facts.get("signs")
-        if trace.training or (isinstance(signs, dict) and (signs.get("pretrained") or signs.get("reloads"))):
+        about = table(next(iter(models.values())))
+        layers, signs = table(about.get("layers")), table(trace.facts.get("signs"))
+        n_untouched = sum(table(leaf).get("drawn") is True for leaf in layers.values())
+        # Whatever was loaded, or trained before, it is not in layers that are as torch constructs them.
+        is_known = n_untouched >= self.min_drawn
+        if not is_known and (trace.training or signs.get("pretrained") or signs.get("reloads")):
             raise NotApplicable("weights were loaded, or trained before")
-        about = next(iter(models.values()))
-        about = about if isinstance(about, dict) else {}
         everything, trained, names = (about.get(name) for name in ("parameters", "trainable", "frozen"))
         if not (isinstance(everything, int) and isinstance(trained, int) and isinstance(names, list)):
             raise NotApplicable("the number of parameters is not known")
         frozen = everything - trained
-        layers = table(about.get("layers"))
         drawn = [name for name, leaf in layers.items() if table(leaf).get("random") is True]
         if drawn and trained > 0:
             yield from self._table(trace, drawn[0])
@@ -81,13 +88,14 @@ class FrozenRandomLayers(Rule):
         names = [name for name in names if not _is_embedding(name, layers)]
         if not names or trained <= 0 or frozen <= self.quantile * everything:
             return
-        progress = settled_progress(trace)
-        if progress.has_learned(self.ratio):
+        progress = replace(settled_progress(trace), **({"is_pretrained": False} if is_known else {}))
+        if progress.has_learned(self.ratio_of_tables if is_known else self.ratio):
             return
+        loaded = f"{n_untouched} layers are as torch draws them" if is_known else "no weights were seen to be loaded"
         yield Finding(
             subject=str(names[0]),
-            message=f"{frozen} of {everything} parameters are frozen, {names[0]} first, and no weights were seen to be "
-            f"loaded; the loss went from {progress.initial:.4g} to {progress.now:.4g}",
+            message=f"{frozen} of {everything} parameters are frozen, {names[0]} first, and {loaded}; "
+            f"the loss went from {progress.initial:.4g} to {progress.now:.4g}",
             advice=(
                 "Load the pre-trained weights, or train these layers.",
                 "Check that requires_grad is True where it should be.",

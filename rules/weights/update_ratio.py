@@ -29,7 +29,8 @@ class UpdateRatio(Rule):
     ## When it is wrong
     Small networks bear long steps, and large ones short steps: what is within the outer bars is reported only when
     the loss has not come down. Biases, norms and embeddings are not judged, nor matrices that start at zero in their
-    first steps, nor the tail of a schedule, nor fine-tuning, where 1e-6 is healthy.
+    first steps, nor the tail of a schedule, nor fine-tuning, where 1e-6 is healthy, nor what rests at a rate of 0 while
+    another group learns.
 
     ## References
     - CS231n notes, "Ratio of weights:updates": about 1e-3.
@@ -78,10 +79,12 @@ class UpdateRatio(Rule):
     def check(self, trace: Trace) -> Iterator[Finding]:
         _refuse_the_tail(trace, self.min_lr)
         judged = matrices(trace)
+        has_resting_group = any(rates[-1] == 0 for rates in trace.by_subject(LR).values() if rates)
         levels: dict[str, float] = {}
         for name, ratios in trace.by_subject(UPDATE_RATIO, self.window).items():
             recent = [ratio for ratio in ratios.last(self.window) if isfinite(ratio)]
-            if (name in judged if judged else _looks_like_a_matrix(name)) and len(recent) == self.window:
+            is_known = (name in judged if judged else _looks_like_a_matrix(name)) and len(recent) == self.window
+            if is_known and (any(recent) or not has_resting_group):  # else its rate is 0, for now or for good
                 levels[name] = median(recent)
         if not levels:
             raise NotApplicable(f"no weight matrix has {self.window} finite update ratios")

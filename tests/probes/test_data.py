@@ -194,6 +194,19 @@ def test_inputs_are_called_as_the_model_calls_them():
     assert subjects(run, "input/mean") == {"train/features", "train/options/gain"}
 
 
+def test_containers_of_other_shapes_are_other_models_and_copies_of_one_are_the_same():
+    x, y = data(8)
+    encoder = nn.Sequential(nn.Linear(6, 4), nn.ReLU())
+    heads = [nn.Sequential(nn.Linear(4, 3), nn.Tanh()) for _ in range(2)]
+    with tracked() as run:
+        for head in heads:
+            optimizer = torch.optim.SGD([*encoder.parameters(), *head.parameters()], 0.1)
+            functional.cross_entropy(head(encoder(x)), y).backward()
+            optimizer.step()
+
+    assert subjects(run, "input/mean") == {"train/input", "train/Sequential2.input"}
+
+
 def test_values_that_are_not_finite_are_counted_and_left_out():
     x = torch.randn(50, 4)
     x[3, 1], x[5, 2] = float("nan"), float("inf")

@@ -115,6 +115,18 @@ def test_accuracies_of_the_batches_are_told_for_each_batch():
     assert [value for _, value in readings(run, "score/batch", "val/accs")] == pytest.approx(found)
 
 
+def test_a_sum_of_shares_of_all_samples_is_told_as_it_is():
+    def evaluate(model, loader):
+        acc = 0.0
+        for x, y in loader:
+            acc += (model(x).argmax(1) == y).sum().item() / SAMPLES
+        return acc
+
+    run, found = fit(evaluate)
+
+    assert [value for _, value in readings(run, "score/sum", "val/acc")] == pytest.approx(found)
+
+
 def test_hits_among_the_answers_that_the_model_is_sure_of_are_not_told():
     def evaluate(model, loader):
         correct = covered = 0

@@ -203,7 +203,7 @@ def test_terms_are_named_by_variables_and_have_their_values():
         [
             {"name": "ce", "function": "cross_entropy", "factor": 0.5},
             {"name": "losses.spread", "function": "code_penalty", "factor": 0.25},
-            {"name": "penalty", "function": "sum", "factor": pytest.approx(-0.005)},
+            {"name": "penalty", "function": "l2_penalty", "factor": pytest.approx(-0.005)},
         ]
     ]
     found = [[v for s, v in readings(run, "loss/term", name)] for name in ("ce", "losses.spread", "penalty")]

@@ -54,6 +54,26 @@ def test_a_model_is_described_with_the_shapes_it_puts_out():
     ]  # fmt: skip
 
 
+def test_layers_for_sequences_are_told_with_the_order_of_their_dimensions():
+    class Sequences(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.GRU(2, 4)
+            self.body = nn.TransformerEncoderLayer(4, 2, dim_feedforward=8, batch_first=True)
+            self.unused = nn.LSTM(2, 4)
+            self.head = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.head(self.body(self.rnn(x.reshape(len(x), 3, 2))[0])[:, -1])
+
+    run = train(Sequences(), *data())
+
+    assert told(run)["sequences"] == {
+        "rnn": {"class": "GRU", "batch_first": False, "output": [24, 3, 4]},
+        "body.self_attn": {"class": "MultiheadAttention", "batch_first": True, "output": [24, 3, 4]},
+    }
+
+
 class Parts(nn.Module):
     """Holds parts that are frozen, never called, not registered, or used without being called."""
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.trainings import facts, tracked
-from tracker.probes.random_tables import is_random
+from tests.trainings import events, facts, fault_parts, tracked
+from tracker.probes.random_tables import is_as_constructed, is_random
 
 
 def drawn(*sizes):
@@ -72,3 +72,83 @@ def test_a_frozen_random_table_is_told_with_its_layer(freeze):
             optimizer.step()
 
     assert facts(run, "model")[-1][""]["layers"]["0"].get("random", False) is freeze
+
+
+def changed(how, layer=None):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layer = (layer or (lambda: nn.Linear(24, 32)))()
+        with torch.no_grad():
+            how(layer.weight)
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (changed(lambda w: w), True),
+        (changed(lambda w: w, lambda: nn.Conv2d(12, 12, 3)), True),
+        (changed(lambda w: w, lambda: nn.Linear(8, 4)), False),
+        (changed(lambda w: w.mul_(0.9)), False),
+        (changed(lambda w: w.add_(0.01 * torch.randn(32, 24))), False),
+        (changed(lambda w: w.add_(0.002 * torch.randn(32, 24).sign())), False),
+        (changed(lambda w: w.mul_(w.abs() * 24**0.5)), False),
+        (changed(nn.init.xavier_normal_), False),
+        (changed(nn.init.zeros_), False),
+        (nn.LayerNorm(128), False),
+    ],
+    ids=[
+        "linear", "convolution", "few", "decayed", "trained", "trained a little", "uneven", "own", "zero", "norm",
+    ],
+)  # fmt: skip
+def test_a_weight_as_torch_constructs_it_is_told_from_one_that_was_trained(layer, expected):
+    state = torch.random.get_rng_state()
+
+    assert is_as_constructed(layer) == expected
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.slow
+def test_of_a_hundred_layers_as_constructed_nearly_all_are_known_as_such():
+    known = 0
+    with torch.random.fork_rng():
+        for seed in range(100):
+            torch.manual_seed(seed)
+            known += is_as_constructed(nn.Linear(40, 60))
+
+    assert known > 95
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_a_body_that_is_frozen_ahead_of_its_weights_is_the_first_headline(is_loaded):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(160, 8, generator=generator)
+    y = ((x[:, 0] > 0) ^ (x[:, 1] > 0)).long()
+
+    def built():
+        return nn.Sequential(
+            nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 16), nn.ReLU(), nn.Linear(16, 2)
+        )
+
+    def fit(model, rate):
+        optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], rate)
+        for _ in range(15):
+            for rows in torch.randperm(160, generator=generator).split(16):
+                optimizer.zero_grad()
+                functional.cross_entropy(model(x[rows]), y[rows]).backward()
+                optimizer.step()
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        source, target = built(), built()
+        with tracked() as run:
+            fit(source, 1e-2)
+            if is_loaded:
+                target.load_state_dict(source.state_dict())
+            target[:6].requires_grad_(False)
+            target[6].reset_parameters()
+            fit(target, 1e-2)
+
+    assert fault_parts(run) == []
+    headlines = [one["rule"] for one in events(run, "verdict")[-1].data["findings"] if one["severity"] != "info"]
+    assert headlines[:1] == ([] if is_loaded else ["frozen-random-layers"])

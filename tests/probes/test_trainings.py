@@ -29,6 +29,18 @@ def test_the_folds_of_a_cross_validation_are_trainings_of_their_own():
     assert fault_parts(run) == []
 
 
+def test_the_loss_of_another_training_is_told_for_itself():
+    x, y = data()
+    with tracked() as run:
+        for classes in (3, 2):
+            model = mlp(n_out=classes)
+            optimizer = torch.optim.SGD(model.parameters(), 0.1)
+            for _ in range(15):
+                step(model, optimizer, x, y % classes)
+
+    assert [one["n_classes"] for one in facts(run, "loss")] == [3, 2]
+
+
 def test_the_first_loss_of_a_training_is_written_behind_its_beginning():
     from tests.trainings import records
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tests.trainings import data, fault_parts, mlp, readings, tracked
+from tests.trainings import data, facts, fault_parts, mlp, readings, tracked
 from tracker.probes.values import value_of
 
 X, Y = data()
@@ -51,3 +51,24 @@ def test_the_terms_of_a_loss_in_one_line_are_measured():
     assert fault_parts(run) == []
     assert readings(run, "loss/term", "cross_entropy")[0][1] == pytest.approx(expected[0], rel=1e-5)
     assert readings(run, "loss/term", "l2_penalty")[0][1] == pytest.approx(expected[1], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "function"),
+    [
+        (lambda model: sum(p.pow(2).sum() for p in model.parameters()), "l2_penalty"),
+        (lambda model: sum(p.abs().sum() for p in model.parameters()), "l1_penalty"),
+        (lambda model: sum(p.pow(2).sum() + p.abs().sum() for p in model.parameters()), "sum"),
+        (lambda model: functional.mse_loss(model(X), X[:, :3]) + functional.mse_loss(model(-X), X[:, :3]), "sum"),
+    ],
+)
+def test_a_variable_that_adds_up_penalties_of_one_kind_is_such_a_penalty(penalty, function):
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    with tracked() as run:
+        extra = 0.1 * penalty(model)
+        (functional.cross_entropy(model(X), Y) + extra).backward()
+        optimizer.step()
+
+    assert fault_parts(run) == []
+    assert {one["name"]: one["function"] for one in facts(run, "loss_terms")[0]}["extra"] == function

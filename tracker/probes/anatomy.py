@@ -10,7 +10,7 @@ from torch import nn
 
 from ..rules.engine.records import Json
 from .models import Model, parameters_of, submodules, topmost, walk
-from .random_tables import is_random
+from .random_tables import is_as_constructed, is_random
 
 MOST_NAMES = 50
 """Names in one list of a fact; beside each list stands how many there are."""
@@ -54,6 +54,8 @@ def describe(model: Model, seen: Seen) -> dict[str, Json]:
                 leaf["momentum"] = momentum
             if isinstance(part, nn.Embedding) and not part.weight.requires_grad and is_random(part.weight):
                 leaf["random"] = True
+            if leaf["parameters"] and is_as_constructed(part) and not part.weight.requires_grad:
+                leaf["drawn"] = True
             if name in seen.shapes:
                 leaf["output"] = list(seen.shapes[name])
             leaves[model.subject(name)] = leaf
@@ -70,6 +72,7 @@ def describe(model: Model, seen: Seen) -> dict[str, Json]:
         "modules": len(parts),
         "layers": dict(list(leaves.items())[:MOST_NAMES]),
         "n_layers": len(leaves),
+        **_in_sequence(model, parts, seen.shapes),
         **_listed("frozen", [model.subject(name) for name in frozen]),
         **_listed("uncalled", [model.subject(name) for name in uncalled]),
         "unregistered": list(unregistered[:MOST_NAMES]),
@@ -79,6 +82,18 @@ def describe(model: Model, seen: Seen) -> dict[str, Json]:
         "norms": sum(is_norm(part) for _, part in parts),
         "static_norms": [model.subject(name) for name in static[:MOST_NAMES]],
     }
+
+
+def _in_sequence(model: Model, parts: list[tuple[str, Any]], shapes: Mapping[str, list[int]]) -> dict[str, Json]:
+    """Recurrent layers and attention whose outputs were seen; nothing where there are none."""
+    found: dict[str, Json] = {
+        model.subject(name): {
+            "class": type(part).__name__, "batch_first": bool(part.batch_first), "output": list(shapes[name])
+        }
+        for name, part in parts
+        if isinstance(part, (nn.RNNBase, nn.MultiheadAttention)) and name in shapes
+    }  # fmt: skip
+    return {"sequences": dict(list(found.items())[:MOST_NAMES])} if found else {}
 
 
 def _frozen(parts: list[tuple[str, Any]], held: dict[str, dict[str, torch.Tensor]]) -> list[str]:

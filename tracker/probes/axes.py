@@ -111,3 +111,29 @@ def dropouts(watched: list[Any]) -> list[float]:
     """The shares that the dropouts of the graph leave out, modules and functions alike, each share once, sorted."""
     shares = {share for node in watched if (share := dropped(node)) is not None}
     return sorted(shares)[-_MOST:]
+
+
+def thrown_away(node: Any) -> float | None:
+    """The share that a dropout leaves out of the outputs a loss is given, softmax or not; None where none does.
+
+    A mask of zeros and another number that is no dropout, such as weights, leaves out some other share than that.
+    """
+    for _ in range(_MOST_TAIL):
+        if node is None:
+            return None
+        share = dropped(node)
+        if share is not None or kind(node) not in SHAPES | {"Softmax", "LogSoftmax", "Sigmoid"}:
+            return share if share is not None and _is_drawn(node, share) else None
+        node = nodes.only_input(node)
+    return None
+
+
+def _is_drawn(node: Any, share: float) -> bool:
+    """Whether values are left out as by chance: as many, within three standard deviations, and others in each row."""
+    mask = nodes.factor(node) if kind(node) == "Mul" else None
+    if not isinstance(mask, torch.Tensor):
+        return True
+    if mask.dim() > 1 and (bool((mask == mask[:1]).all()) or (mask.shape[-1] > 1 and 0 in mask.stride())):
+        return False
+    out = float((mask == 0).double().mean())
+    return bool(abs(out - share) <= 3 * (share * (1 - share) / mask.numel()) ** 0.5)

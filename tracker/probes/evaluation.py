@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from ..rules.engine.signals import SCORE, SCORE_GAIN, SCORE_GAIN_PER_BATCH
+from ..rules.engine.signals import SCORE, SCORE_GAIN, SCORE_GAIN_PER_BATCH, SCORE_SUM
 from .answers import Answers
 from .criterion import Mismatch
 from .data import Data
@@ -154,6 +154,7 @@ class Evaluation(Probe):
                 self.journal.reading(SCORE_GAIN.name, f"{loader.split}/{name}", step, value / samples[0])
             if not is_whole:
                 self.journal.reading(SCORE_GAIN_PER_BATCH.name, f"{loader.split}/{name}", step, value / batches)
+                self.journal.reading(SCORE_SUM.name, f"{loader.split}/{name}", step, value)
 
     # -- learning from the training ---------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..rules.engine.records import Json
-from . import causality, flat, nodes
+from . import causality, flat, masks, nodes
 from .axes import WATCHED
 from .layout import Layout
 from .lookups import WATCHED as LOOKUPS
@@ -30,7 +30,7 @@ _MAX_WALKS = 32
 _MAX_NAMES = 50
 _MOST_EVER = 10_000
 """Parameters that were owned at some time, beyond which those that are gone are forgotten."""
-_WATCHED = WATCHED | causality.WATCHED | flat.WATCHED | LOOKUPS
+_WATCHED = WATCHED | causality.WATCHED | flat.WATCHED | LOOKUPS | masks.WATCHED
 
 
 class Graph(Probe):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,9 +40,10 @@ class Inputs(Probe):
     """Floating-point inputs of the whole model, as it is given them: after augmentation, scaling and transfer.
 
     They are called by the parameter of `forward` they are given as (`train/x`); with several models, those of all but
-    the first have its class in front (`train/Critic.x`). Where no pass of the model can be seen, the tensors of the
-    loader's batch stand for them, by their place or key in it (`train/0`). Values that are not finite are
-    counted, and left out of the rest. The held-out data is measured once in each evaluation that is looked at.
+    the first have its class in front (`train/Critic.x`). Of torch's own containers, such as `Sequential`, those with
+    parameters of other shapes are other models (`train/Sequential2.input`). Where no pass of the model can be seen, the
+    tensors of the loader's batch stand for them, by their place or key in it (`train/0`). Values that are not finite
+    are counted, and left out of the rest. The held-out data is measured once in each evaluation that is looked at.
 
     Fact `inputs`: `{name: {"shape", "dtype"}}` of the first inputs of the training, of whatever dtype.
 
@@ -54,6 +56,8 @@ class Inputs(Probe):
     def __init__(self, training: Any) -> None:
         super().__init__(training)
         self._models: list[str] = []
+        self._labels: weakref.WeakKeyDictionary[torch.nn.Module, str] = weakref.WeakKeyDictionary()
+        self._layouts: dict[str, list[tuple[torch.Size, ...]]] = {}
         self._passes = 0
         self._evaluated_at = -1
         self._samples = 0
@@ -109,11 +113,26 @@ class Inputs(Probe):
             self.training.fact("inputs", dict(self._known))
 
     def _named(self, call: Pass) -> list[tuple[str, torch.Tensor]]:
-        model = type(call.module).__name__
+        model = self._label(call.module)
         if model not in self._models:
             self._models.append(model)
         prefix = f"{model}." if model != self._models[0] else ""
         return [(prefix + name, tensor) for name, tensor in call.given()]
+
+    def _label(self, module: torch.nn.Module) -> str:
+        """The class of a model; of torch's own, which say nothing of what it is, with a number for each layout."""
+        name = type(module).__name__
+        if not type(module).__module__.startswith("torch.nn.modules."):
+            return name
+        label = self._labels.get(module)
+        if label is None:
+            layouts = self._layouts.setdefault(name, [])
+            layout = tuple(parameter.shape for parameter in module.parameters())
+            if layout not in layouts:
+                layouts.append(layout)
+            place = layouts.index(layout)
+            label = self._labels[module] = name if not place else f"{name}{place + 1}"
+        return label
 
     def _measure(self, subject: str, tensor: torch.Tensor) -> None:
         if not tensor.is_floating_point() or not tensor.numel():

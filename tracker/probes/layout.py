@@ -11,8 +11,10 @@ import torch
 from ..rules.engine.records import Json
 from . import between, causality
 from .agreement import agreement
-from .axes import dropouts, softmaxes
+from .axes import dropouts, softmaxes, thrown_away
+from .focus import upended
 from .loss import LossNode, first_function
+from .masks import of_one_value, upside_down
 from .recurrent import is_hidden_state
 from .terms import terms_of
 from .walk import Walk, broadcast, consecutive, tail, weight_of
@@ -49,9 +51,16 @@ class Layout:
                       "layer": name of the weight ahead of both, or None}]
         raw           [{"use": "overlap", "logarithm" or "likelihood", "layer": name of the weight}]: what is made for
                       probabilities, by hand, and is given the scores of a layer as they are
+        upended       the power in `p ** power * log(p)`, where a focal loss has `(1 - p) ** power`; or None
         agreement     "distance" or "similarity" where all losses do nothing but bring two outputs together, both
                       trained; else None
         dropouts      shares that dropouts leave out, modules and functions, each share once; on the CPU
+        thrown_away   [{"loss": function, "share", "layer": name of the weight}]: a dropout of the outputs themselves,
+                      ahead of nothing but the loss; on the CPU
+        of_one_value  [{"kind": "layer norm" or "group norm", "layer": name of the weight, or None}]: normalisation
+                      over a single value, which is 0 then
+        upside_down   {"by": "attention" or "product", "filler": token, "kept": share of the positions}: a mask that
+                      keeps the filler of sequences and leaves out all else; or None
         ahead         where the labels are the tokens the model was given, one position on: [{"how": "attention",
                       "recurrence" or "convolution", "share": of the attention that goes to later positions, or None,
                       "layer": name of the weight, or None}], layers in which a position sees its own label
@@ -61,8 +70,11 @@ class Layout:
         self._training = training
         self._linear: set[str] = set()
         self._tails, self._broadcasts, self._doubled, self._raw = (_Distinct(_MAX_LOSSES) for _ in range(4))
-        self._pairs, self._softmaxes, self._ahead = (_Distinct(_MAX_NAMES) for _ in range(3))
+        self._pairs, self._softmaxes, self._ahead, self._of_one_value = (_Distinct(_MAX_NAMES) for _ in range(4))
+        self._thrown_away = _Distinct(_MAX_LOSSES)
+        self._upside_down: dict[str, Json] | None = None
         self._dropouts: set[float] = set()
+        self._upended: float | None = None
         self._agreements: set[str | None] = set()
         self._agreed: dict[int, weakref.ref[torch.Tensor]] = {}
         """Weights of the layers whose outputs are brought together."""
@@ -87,6 +99,9 @@ class Layout:
         for layer in causality.ahead(found.watched, found.linear, function, lambda weight: name(weight) or ""):
             self._ahead.add(layer, f"{layer['how']} {layer['layer']}")
         self._note_layers(found.linear, name)
+        for kind, weight in of_one_value(found.watched):
+            self._of_one_value.add({"kind": kind, "layer": name(weight)})
+        self._upside_down = self._upside_down or upside_down(found.watched)
         if not all(isinstance(leaf, torch.nn.Parameter) for leaf in found.leaves):
             self._agreements.add(None)  # an input with a gradient: a derivative may be what is compared
 
@@ -101,8 +116,12 @@ class Layout:
             "softmaxes": self._softmaxes.told(),
             "doubled": self._doubled.told(),
             "raw": self._raw.told(),
+            "upended": self._upended,
             "agreement": next(iter(self._agreements)) if len(self._agreements) == 1 and are_held else None,
             "dropouts": list[Json](sorted(self._dropouts)),
+            "thrown_away": self._thrown_away.told(),
+            "of_one_value": self._of_one_value.told(),
+            "upside_down": self._upside_down,
             "ahead": self._ahead.told(),
         }
 
@@ -113,6 +132,9 @@ class Layout:
             self._training.unseen("loss tail", _HIDDEN_REASON)
         if is_hidden_state(function.behind):
             ops = ["hidden_state"]
+        share = thrown_away(function.behind)
+        if share is not None:
+            self._thrown_away.add({"loss": function.function, "share": share, "layer": _made_by(layer, name)})
         self._tails.add({"loss": function.function, "ops": list(ops), "layer": _made_by(layer, name)})
 
     def _note_end(self, root: Any, name: _Name) -> None:
@@ -124,6 +146,7 @@ class Layout:
             ops, layer = tail(node)
             if between.is_raw(ops, layer):
                 self._raw.add({"use": use, "layer": _made_by(layer, name)})
+        self._upended = self._upended or upended(zone)
         if len(self._agreements) < 2:
             kind, made_by = agreement(zone, root) or (None, [])
             self._agreements.add(kind)

@@ -20,6 +20,8 @@ from .values import value_of
 CODE_PENALTY = "code_penalty"
 """Function of a term that is the size of what is inside a model: the L1 norm of the code of a sparse autoencoder."""
 
+_PENALTIES = frozenset({"l2_penalty", "l1_penalty", "weight_norm"})
+
 _MAX_TERMS = 20
 _SAME = 1e-3
 """Share of a loss by which it may differ from the sum of its terms, which are computed once more."""
@@ -30,7 +32,8 @@ class LossTerms(Probe):
 
     The fact is a list of ``{"name": ..., "function": ..., "factor": ..., "count": ...}``, at most 20, of all losses
     that are sums. `name` is the user's variable, if the term is one, else its function; `function` is `unknown` where
-    it is not recognised and `sum` where a variable holds several; `factor` is what the term is multiplied with;
+    it is not recognised and `sum` where a variable holds several, unless all are penalties of one kind on weights;
+    `factor` is what the term is multiplied with;
     `count` is there for unnamed terms of one function, which are told as one. Factor and count are None where they
     are on a device, or change from step to step.
 
@@ -118,10 +121,12 @@ class LossTerms(Probe):
 
     def _function(self, term: Term) -> str:
         parts = terms_of(term.node)
-        known = {f.function for part in parts if (f := function_of(part)) is not None}
-        if len(known) == 1 and len(parts) == 1:
+        found = [function_of(part) for part in parts]
+        known = {one.function if one is not None else "unknown" for one in found}
+        # A penalty on each of the weights, added up in a variable, is one on all of them.
+        if len(known) == 1 and (len(parts) == 1 or known <= _PENALTIES):
             return known.pop()
-        return "unknown" if len(parts) == 1 else "sum"
+        return "sum"
 
 
 def _value(term: Term) -> float | torch.Tensor | None:

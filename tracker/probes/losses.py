@@ -251,6 +251,10 @@ class LossFunction(Probe):
         self._right = right if self._right is None else self._right.to(right.device) + right
         self._judged = judged if self._judged is None else self._judged.to(judged.device) + judged
 
+    def begin_another(self) -> None:
+        self._known, self._is_pure = {}, True
+        self._counts = self._right = self._judged = None
+
     def end_epoch(self) -> None:
         # Here the numbers are read: once in an epoch a device may be waited for.
         right, judged, self._right, self._judged = self._right, self._judged, None, None

@@ -39,7 +39,10 @@ class Modules(Watcher):
               "n_layers": 9,                                    registration; `output` where one was seen,
                                                                 `p` the share that a dropout leaves out, `momentum`
                                                                 that of a norm layer if it is not torch's 0.1,
-                                                                `random` for a frozen table of random vectors
+                                                                `random` for a frozen table of random vectors,
+                                                                `drawn` for a frozen layer as torch constructs it
+              "sequences": {"rnn": {"class": "LSTM", "batch_first": false, "output": [32, 24, 8]}},   recurrent layers
+                                                                and attention, by torch; missing without any
               "frozen": ["backbone"], "n_frozen": 1,            topmost parts with parameters, none of them trained
               "uncalled": ["head2"], "n_uncalled": 1,           topmost parts with trained parameters: no pass called,
                                                                 and no gradient reached, after `CALLED_AFTER` passes

@@ -1,4 +1,4 @@
-"""Tells tables of vectors that are frozen as they were drawn at random from those that were learned somewhere."""
+"""Tells weights that are frozen as they were drawn at random from those that were learned somewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+from torch import nn
 
 from .parameters import is_real
 
@@ -17,6 +18,38 @@ _KURTOSIS = (1.65, 3.1)
 
 _SLACK = 1.25
 """How far beyond their bounds eigenvalues of small tables scatter."""
+
+LEAST_DRAWN, MOST_DRAWN = 64, 4096
+"""Numbers of a weight from which on its distribution is looked at, and that are looked at."""
+
+_FURTHEST = 1.63
+"""Distance of Kolmogorov, times the root of n, that one in a hundred samples of the same distribution goes beyond."""
+
+_SHORT = 7.0
+"""How far short of its bound, times n, the largest of n even numbers falls in one of a thousand samples: ln(1000)."""
+
+_DRAWN_SO = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def is_as_constructed(module: Any) -> bool:
+    """Whether the weight of a layer still has the distribution that torch draws it from; False for one on a device.
+
+    A `Linear` or a convolution is given even numbers between -1 and 1 over the root of its fan-in (`reset_parameters`).
+    A training pushes some of those near the bounds across, and weight decay takes all away from there.
+    """
+    weight = getattr(module, "weight", None)
+    if type(module) not in _DRAWN_SO or type(weight) is not nn.Parameter or not is_real(weight) or not weight.is_cpu:
+        return False
+    if not weight.is_floating_point() or weight.numel() < LEAST_DRAWN:
+        return False
+    with torch.no_grad(), torch._C.DisableTorchFunction():
+        bound = (weight.numel() // weight.shape[0]) ** -0.5
+        every = weight.detach().reshape(-1)[:: -(-weight.numel() // MOST_DRAWN)].double() / bound
+        n = every.numel()
+        if not 1 - _SHORT / n < float(every.abs().max()) < 1 + 1e-6:
+            return False
+        even = torch.arange(1, n + 1, dtype=torch.float64) / n
+        return float(((every.sort().values + 1) / 2 - even).abs().max()) * math.sqrt(n) < _FURTHEST
 
 
 def is_random(weight: Any) -> bool:

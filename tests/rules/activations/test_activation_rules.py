@@ -125,6 +125,16 @@ def test_running_statistics_that_stand_while_the_layer_trains_are_found():
     assert judge(NormStatistics(), **statistics([1.0] * 20, [1.0] * 20))
 
 
+def test_normalisation_over_one_value_is_found_with_and_without_running_statistics():
+    alone = {"graph": {"of_one_value": [{"kind": "layer norm", "layer": "norm.weight"}]}}
+    (finding,) = judge(NormStatistics(), facts=alone)
+
+    assert finding.subject == "norm"
+    assert judge(NormStatistics(), **statistics(MOVING, MOVING), facts=alone) == [finding]
+    with pytest.raises(NotApplicable, match="not observed"):
+        judge(NormStatistics(), facts={"graph": {"of_one_value": []}})
+
+
 MOVING = [1.0 + 0.1 * (i % 3) for i in range(20)]
 GAP = {"accuracy/train": [0.5, 0.9, 0.98, 0.99], "accuracy/val": [0.6, 0.8, 0.7, 0.9]}
 NO_GAP = {**GAP, "accuracy/val": [0.6, 0.8, 0.97, 0.98]}

@@ -56,6 +56,25 @@ def test_inputs_tens_of_times_too_large_or_hundreds_too_small_are_told(mean, std
 
 
 @pytest.mark.parametrize(
+    ("varied", "classes", "losses", "fires"),
+    [
+        (0.0016, ["Conv2d", "ReLU", "Linear"], [1.39, 1.38] * 100, True),  # divided by 255 twice, and shifted
+        (0.0016, ["Conv2d", "ReLU", "Linear"], [1.39 * 0.99**n for n in range(200)], False),
+        (0.0016, ["BatchNorm2d", "Conv2d", "ReLU"], [1.39, 1.38] * 100, False),
+        (0.1, ["Conv2d", "ReLU", "Linear"], [1.39, 1.38] * 100, False),
+        (0.0, ["Conv2d", "ReLU", "Linear"], [1.39, 1.38] * 100, False),  # all the same: another rule's
+    ],
+)
+def test_samples_that_hardly_differ_beside_their_level_are_told_where_nothing_is_learned(
+    varied, classes, losses, fires
+):
+    case = inputs(-0.998, 0.002, **{"input/varied": {"train/x": [varied] * 5}}, loss=losses)
+    found = judge(UnnormalisedInput(), **case, facts=layers(*classes), events={"judge": {199: {"phase": "run"}}})
+
+    assert [("differ by 0.0016 only" in one.message) for one in found] == [True] * fires
+
+
+@pytest.mark.parametrize(
     "classes",
     [["BatchNorm1d", "Linear"], ["LayerNorm", "Linear"], ["Embedding", "Linear"], ["Conv2d", "BatchNorm2d", "ReLU"]],
 )
@@ -234,6 +253,7 @@ MEAN = answers()["facts"]["loss"]
     [
         ({"facts": answers(model={"": {"norms": 1}})["facts"]}, "batch normalisation"),
         ({"labels/runs": {"train": [0.9] * 3}}, "runs"),
+        ({"recall": {"val/2": [0.0] * 3}}, "classes that training never had"),
         ({"facts": answers(overlap={"train_samples": 90, "train_duplicates": 30})["facts"]}, "several times"),
         ({"facts": answers(loaders=[])["facts"]}, "how long a pass"),
         ({"loss/val": [0.8, 0.9]}, "2 held-out evaluations"),

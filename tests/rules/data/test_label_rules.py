@@ -226,6 +226,17 @@ def test_filler_dominates_where_the_other_labels_are_not_learned(share, recall, 
     assert bool(found) is fires
 
 
+@pytest.mark.parametrize(("by", "word"), [("attention", "key_padding_mask"), ("product", "multiply")])
+def test_a_mask_that_keeps_the_filler_alone_is_found_before_anything_is_learned(by, word):
+    graph = {"upside_down": {"by": by, "filler": 0, "kept": 0.34}}
+    (finding,) = judge(PaddingDominates(), facts={"graph": graph})
+
+    assert "34%" in finding.message
+    assert word in finding.advice[0]
+    with pytest.raises(NotApplicable, match="not observed"):
+        judge(PaddingDominates(), facts={"graph": graph | {"upside_down": None}})
+
+
 def final_state(padding, accuracy, **facts):
     return {
         "accuracy/val": [accuracy] * 4,
@@ -318,6 +329,13 @@ def test_labels_that_cannot_even_be_memorised_need_no_held_out_data(losses, pace
 )
 def test_a_weak_signal_is_a_signal(changed):
     assert judge(UnlearnableLabels(), **guessing(**changed)) == []
+
+
+def test_guessing_with_some_units_left_is_blamed_on_the_labels_and_not_on_those_that_died():
+    (finding,) = judge(UnlearnableLabels(), **guessing(**{"output/dead": {"relu": [0.3] * 50 + [0.6] * 350}}))
+
+    assert "a constant answer has" in finding.message
+    assert "dead-units" in UnlearnableLabels.explains
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tracker.rules.generalization.per_class_failure import PerClassFailure
 from tracker.rules.generalization.suspiciously_good import SuspiciouslyGood
 from tracker.rules.generalization.train_eval_gap import TrainEvalGap
 from tracker.rules.generalization.validation_better_than_training import ValidationBetterThanTraining
-from tracker.rules.testing import judge
+from tracker.rules.testing import judge, outcome_of
 
 
 def predicted(counts, first=1.0, second=0.0, share=0.5, n=4):
@@ -72,6 +72,34 @@ def test_while_the_loss_falls_fast_a_class_may_be_learned_last():
 def test_while_the_held_out_loss_is_at_its_best_a_class_may_still_come():
     with pytest.raises(NotApplicable, match="still falling"):
         judge(PerClassFailure(), **classes([0.0] * 3), val_loss=[1.0 - 0.02 * n for n in range(12)])
+
+
+def split_by_class(share_known=0.0, recall=0.95, absent=0.0, counts=200.0, accuracy=None, at_end=True):
+    """Held-out data with a class 3 that training has none of; of the other classes, `share_known` of it."""
+    known = {f"val/{n}": [recall] * 8 for n in range(3)} if share_known else {}
+    return {
+        "recall": {**known, "val/3": [absent] * 8},
+        "class_count": {str(n): [counts] * 8 for n in range(3)},
+        "accuracy/val": [share_known * recall if accuracy is None else accuracy] * 8,
+        "facts": {"loss": {"function": "cross_entropy", "n_classes": 4}},
+        "events": {"judge": {7: {"phase": "run" if at_end else "epoch"}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("case", "fires"),
+    [
+        (split_by_class(), True),
+        (split_by_class(0.7), True),
+        (split_by_class(0.7, recall=0.0), False),  # the classes have other numbers there, perhaps
+        (split_by_class(0.7, absent=0.2), False),
+        (split_by_class(0.99), False),  # a rare class, one that just was not counted
+        (split_by_class(counts=20.0), False),
+        (split_by_class(at_end=False), False),  # tasks one after another: its turn may come
+    ],
+)
+def test_a_class_of_the_held_out_data_that_training_never_has_fails(case, fires):
+    assert [finding.subject for finding in outcome_of(PerClassFailure(), **case).findings] == (["3"] if fires else [])
 
 
 def modes(held_out, training, layers="norms", **more):
@@ -165,13 +193,14 @@ def test_an_accuracy_is_compared_with_that_of_the_same_outputs(key, theirs, fire
     assert bool(judge(MetricInconsistent(), **case)) is fires
 
 
-def counted(gains, per_batch=None, measured=(0.95,) * 4, split="val", targets=(32,)):
+def counted(gains, per_batch=None, measured=(0.95,) * 4, split="val", targets=(32,), sums=None):
     """What the rule says of counters in passes over a set, whose accuracy was measured."""
     found = judge(
         MetricInconsistent(),
         **{
             "score/sample": {f"{split}/{name}": values for name, values in gains.items()},
             "score/batch": {f"{split}/{name}": values for name, values in (per_batch or {}).items()},
+            "score/sum": {f"{split}/{name}": values for name, values in (sums or {}).items()},
             "accuracy/train" if split == "train" else "accuracy/val": list(measured),
             "batch_size": {"train": [32.0]},
         },
@@ -209,6 +238,11 @@ def test_what_is_counted_must_not_be_far_below_what_was_measured(gains, expected
 @pytest.mark.parametrize(("mean", "fires"), [(0.95, False), (95.0, False), (0.5, True), (50.0, True)])
 def test_a_sum_may_be_one_of_shares_or_of_percent(mean, fires):
     assert bool(counted({}, {"accs": [mean] * 4})) is fires
+
+
+@pytest.mark.parametrize(("total", "fires"), [(0.95, False), (95.0, False), (0.4, True), (2.0, True)])
+def test_each_batch_may_add_its_share_of_all_samples(total, fires):
+    assert bool(counted({}, {"acc": [total / 4] * 4}, sums={"acc": [total] * 4})) is fires
 
 
 def test_what_is_accumulated_may_be_the_loss():

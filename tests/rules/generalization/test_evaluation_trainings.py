@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests.trainings import mlp, records, tracked
 from tracker.rules import Severity
 from tracker.rules.engine.replay import replay
+from tracker.rules.engine.signals import SCORE_SUM
 
 
 def blobs(n, seed):
@@ -93,5 +94,106 @@ def test_running_statistics_that_do_not_follow_are_named(momentum, expected):
         shift = nn.Linear(6, 16)
         nn.init.constant_(shift.bias, 20.0)  # the statistics start at 0, far from what they are to be
         model = nn.Sequential(shift, nn.BatchNorm1d(16, momentum=momentum), nn.ReLU(), nn.Linear(16, 3))
+
+    assert fit(model)[:1] == expected
+
+
+@pytest.mark.parametrize("scale", [1, 100])
+def test_shares_of_all_samples_that_are_summed_up_are_right(scale):
+    train_loader = DataLoader(TensorDataset(*blobs(320, 0)), 16)
+    val_loader = DataLoader(TensorDataset(*blobs(200, 1)), 50)
+    model = mlp()
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+    with tracked() as run:
+        for _ in range(5):
+            for a, b in train_loader:
+                optimizer.zero_grad()
+                functional.cross_entropy(model(a), b).backward()
+                optimizer.step()
+            test_acc = 0.0
+            with torch.no_grad():
+                for a, b in val_loader:
+                    test_acc += scale * (model(a).argmax(1) == b).sum().item() / 200
+    trace, engine = replay(records(run))
+
+    assert test_acc > 0.8 * scale
+    assert "val/test_acc" in trace.by_subject(SCORE_SUM)
+    assert [one.rule for one in engine.verdict(trace).findings if one.severity >= Severity.WARNING] == []
+
+
+@pytest.mark.parametrize("is_shuffled", [False, True])
+def test_a_table_in_the_order_of_its_classes_is_split_into_classes(is_shuffled):
+    x, y = blobs(1200, 0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        order = torch.randperm(len(y)) if is_shuffled else y.argsort()
+        x, y = x[order], y[order]
+        train_loader = DataLoader(TensorDataset(x[:1000], y[:1000]), 25, shuffle=True)
+        val_loader = DataLoader(TensorDataset(x[1000:], y[1000:]), 50)
+        model = mlp()
+        optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+        with tracked() as run:
+            for _ in range(6):
+                for a, b in train_loader:
+                    if not is_shuffled:
+                        a, b = a[b < 2], b[b < 2]  # of the last class, none is left in training
+                    optimizer.zero_grad()
+                    functional.cross_entropy(model(a), b).backward()
+                    optimizer.step()
+                with torch.no_grad():
+                    for a, b in val_loader:
+                        functional.cross_entropy(model(a), b)
+    trace, engine = replay(records(run))
+    found = [one.rule for one in engine.verdict(trace).findings if one.severity >= Severity.WARNING]
+
+    assert found[:1] == ([] if is_shuffled else ["per-class-failure"])
+
+
+def test_a_head_trained_on_what_an_encoder_makes_is_not_given_what_the_encoder_is():
+    x, y = blobs(320, 0)
+    encoder = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6, affine=False)).eval()
+    with torch.no_grad():
+        encoder[0].weight.copy_(40.0 * torch.eye(6))
+    head = nn.Sequential(nn.Linear(6, 3))
+    optimizer = torch.optim.Adam(head.parameters(), 1e-3)
+    val_loader = DataLoader(TensorDataset(*blobs(200, 1)), 50)
+    with tracked() as run:
+        for _ in range(5):
+            for a, b in DataLoader(TensorDataset(x, y), 16):
+                optimizer.zero_grad()
+                functional.cross_entropy(head(encoder(a).detach()), b).backward()
+                optimizer.step()
+            with torch.no_grad():
+                for a, b in val_loader:
+                    functional.cross_entropy(head(encoder(a)), b)
+    trace, engine = replay(records(run))
+    found = [one.rule for one in engine.verdict(trace).findings]
+
+    assert "train-eval-preprocessing-mismatch" not in found
+
+
+class Normalised(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 16), nn.Linear(16, 3)
+        self.register_buffer("mean", torch.zeros(16))
+        self.register_buffer("var", torch.ones(16))
+
+
+class AlwaysOfTheBatch(Normalised):
+    def forward(self, x):
+        return self.last(functional.batch_norm(self.first(x), self.mean, self.var, training=True).relu())
+
+
+class OfTheMode(Normalised):
+    def forward(self, x):
+        return self.last(functional.batch_norm(self.first(x), self.mean, self.var, training=self.training).relu())
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(AlwaysOfTheBatch, ["wrong-train-eval-mode"]), (OfTheMode, [])])
+def test_a_batch_norm_that_is_never_told_of_the_mode_is_named(kind, expected):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = kind()
 
     assert fit(model)[:1] == expected

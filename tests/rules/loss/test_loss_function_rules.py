@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from tracker.rules import NotApplicable
+from tracker.rules import FindingRecord, NotApplicable, Severity
+from tracker.rules.engine.causes import explained, fold
 from tracker.rules.loss.double_softmax import DoubleSoftmax
 from tracker.rules.loss.final_layer_nonlinearity import FinalLayerNonlinearity
 from tracker.rules.loss.loss_reduction_sum import LossReductionSum
@@ -21,6 +22,7 @@ from tracker.rules.loss.softmax_wrong_dimension import SoftmaxWrongDimension
 from tracker.rules.loss.target_contract import TargetContract
 from tracker.rules.loss.wrong_loss_for_targets import WrongLossForTargets
 from tracker.rules.testing import judge
+from tracker.rules.weights.update_ratio import UpdateRatio
 
 
 def tail(loss, *ops, layer="head.weight"):
@@ -221,6 +223,16 @@ def test_several_labels_at_once_are_no_case_for_cross_entropy():
     assert "3 labels" in finding.message
 
 
+@pytest.mark.parametrize(("power", "is_found"), [(2.0, True), (0.5, True), (None, False), ("2", False)])
+def test_a_focal_loss_on_the_wrong_term_is_found_though_its_function_is_unknown(power, is_found):
+    facts = {"loss": {"function": "unknown"}, "graph": {"upended": power}}
+    if is_found:
+        assert f"by p ** {power:g}," in judge(WrongLossForTargets(), facts=facts)[0].message
+    else:
+        with pytest.raises(NotApplicable):
+            judge(WrongLossForTargets(), facts=facts)
+
+
 def test_one_hot_targets_of_cross_entropy_are_fine():
     seen = {"function": "cross_entropy", "whole": True, "values": [0.0, 1.0], "row_low": 1.0, "row_high": 1.0}
 
@@ -249,6 +261,28 @@ def test_the_dimension_of_a_softmax_is_that_of_the_choices(shape, dim, tail_, su
     one = {"op": "softmax", "shape": shape, "dim": dim, "tail": tail_, "summed": summed, "batch": 32}
 
     assert bool(judge(SoftmaxWrongDimension(), facts={"graph": {"softmaxes": [one]}})) is is_found
+
+
+@pytest.mark.parametrize(
+    ("shape", "dim", "batch", "expected"),
+    [
+        ([16, 12, 6], 1, 192, 2.0),  # over the words of a sentence
+        ([16, 12, 6], 0, 192, 2.0),
+        ([16, 12, 6], 2, 192, None),
+        ([16, 12, 12], 1, 192, None),  # the last two may have changed places
+        ([16, 6, 12], 1, 192, None),  # classes ahead of the words: they have
+        ([192, 6], 1, 192, None),
+        ([16, 12, 6], 1, None, None),
+    ],
+)
+def test_a_loss_in_rows_looks_for_the_classes_in_the_last_dimension(shape, dim, batch, expected):
+    one = {"op": "log_softmax", "shape": shape, "dim": dim, "tail": True, "summed": None, "batch": batch}
+
+    found = judge(SoftmaxWrongDimension(), facts={"graph": {"softmaxes": [one]}})
+    inside = judge(SoftmaxWrongDimension(), facts={"graph": {"softmaxes": [one | {"tail": False}]}})
+
+    assert [finding.evidence["expected_dim"] for finding in found] == ([expected] if expected is not None else [])
+    assert inside == []
 
 
 # -- final-layer-nonlinearity --------------------------------------------------------------------------------------
@@ -338,6 +372,37 @@ def test_a_penalty_dominates_only_where_the_data_is_not_learned(data, penalty, i
     assert (
         bool(judge(RegularisationDominates(), facts=TERMS, **{"loss/term": {"ce": data, "pen": penalty}})) is is_found
     )
+
+
+CLAMPED = {
+    "loss": [2.30] * 10 + [2.26] * 50,
+    "facts": {
+        "loss": {"function": "cross_entropy"},
+        "parameters": {name: {"shape": [8, 8], "trainable": True} for name in ("a.weight", "b.weight")},
+        "initialisation": [{"name": name, "high": 0.125} for name in ("a.weight", "b.weight")],
+        "bounds": [{"name": name, "bound": 0.01, "share": 0.5} for name in ("a.weight", "b.weight")],
+    },
+    "events": {"judge": {59: {"phase": "run"}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "facts", "is_found"),
+    [
+        ({}, {}, True),
+        ({"events": {}}, {}, False),  # it may still come down
+        ({"loss": [2.3 * 0.97**i for i in range(60)]}, {}, False),
+        ({}, {"loss": {"function": "unknown"}}, False),  # a critic
+        ({}, {"bounds": CLAMPED["facts"]["bounds"][:1]}, False),  # one layer of several
+        ({}, {"bounds": [one | {"share": 0.05} for one in CLAMPED["facts"]["bounds"]]}, False),
+        ({}, {"bounds": [one | {"bound": 1.0} for one in CLAMPED["facts"]["bounds"]]}, False),  # of a binary network
+        ({}, {"bounds": [{"name": "a.weight", "bound": 0.02, "share": 0.5}, CLAMPED["facts"]["bounds"][1]]}, False),
+    ],
+)
+def test_narrow_bounds_of_all_weights_are_found_where_the_loss_stands(more, facts, is_found):
+    case = CLAMPED | {"facts": CLAMPED["facts"] | facts} | more
+    with contextlib.nullcontext() if is_found else pytest.raises(NotApplicable, match="no sum of terms"):
+        assert judge(RegularisationDominates(), **case)
 
 
 @pytest.mark.parametrize(
@@ -535,6 +600,15 @@ def test_a_lost_loss_without_an_origin_names_the_first_module_seen():
     (finding,) = judge(NonfiniteLoss(), loss=[2.0, 1.9, math.nan], events={"nonfinite_output": {2: seen}})
 
     assert "encoder.2" in finding.message
+
+
+def test_a_loss_that_was_lost_first_is_told_before_what_its_steps_came_to():
+    explains = explained([NonfiniteLoss, UpdateRatio])
+    lost = FindingRecord("nonfinite-loss", "", Severity.FATAL, "", (), {}, 0, 900, 0, 0)
+    small = FindingRecord("update-ratio", "", Severity.WARNING, "", (), {}, 300, 900, 2, 5)
+    levels = {"nonfinite-loss": NonfiniteLoss.level, "update-ratio": UpdateRatio.level}
+
+    assert [one.rule for one in fold([small, lost], explains, levels=levels)] == ["nonfinite-loss"]
 
 
 def test_the_origin_of_another_step_is_not_taken():

@@ -186,6 +186,52 @@ def test_a_group_that_waits_is_not_a_rate_of_zero():
     assert judge(LearningRateZero(), lr={"0": [0.0] * 100, "1": [1e-3] * 100}, loss=[1.0] * 100) == []
 
 
+RESTING = {
+    "lr": {"0": [1e-3] * 60, "1": [0.0]},
+    "loss": FALLING,
+    "grad_norm": {"head.weight": [1.0] * 60, "body.weight": [0.1] * 60},
+    "update_ratio": {"head.weight": [1e-3] * 60, "body.weight": [0.0] * 60},
+    "facts": {"parameters": {name: {"shape": [4, 4], "trainable": True} for name in ("head.weight", "body.weight")}},
+    "events": AT_THE_END,
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "fires"),
+    [
+        ({}, True),
+        ({"events": {}}, False),  # it may still be woken up
+        ({"lr": {"0": [1e-3] * 60, "1": {0: 0.0, 30: 1e-3}}}, False),
+        ({"grad_norm": {"head.weight": [1.0] * 60}}, False),  # frozen: no gradient is computed for it
+        ({"update_ratio": {"head.weight": [1e-3] * 60, "body.weight": [1e-4] * 60}}, False),
+        ({"facts": RESTING["facts"] | {"signs": {"pretrained": True}}}, False),
+    ],
+)
+def test_a_group_whose_rate_is_zero_all_along_is_told_where_its_weights_are_new(more, fires):
+    found = judge(LearningRateZero(), **RESTING | more)
+
+    assert [one.subject for one in found] == (["body.weight"] if fires else [])
+
+
+@pytest.mark.parametrize(("rate", "fires"), [(0.1, False), (0.2, False), (0.21, True)])
+def test_a_rate_over_what_momentum_leaves_is_compared_without_the_error_of_rounding(rate, fires):
+    facts = optimizer("SGD", rate, momentum=0.9)
+
+    assert bool(judge(LearningRateTooHigh(), loss=FLAT, facts=facts, events=AT_THE_END)) is fires
+
+
+@pytest.mark.parametrize(
+    ("first", "losses", "fires"), [(1e-6, FLAT, False), (1e-3, FLAT, True), (0.0, FLAT, True), (1e-6, RISING, True)]
+)
+def test_a_loss_that_stands_is_not_blamed_on_the_rate_where_a_layer_began_without_a_gradient(first, losses, fires):
+    names = ("a.weight", "b.weight", "c.weight")
+    parameters = {"parameters": {name: {"shape": [4, 4]} for name in names}}
+    norms = {name: [norm] * 60 for name, norm in zip(names, (first, 0.1, 1.0), strict=True)}
+    case = {"loss": losses, "grad_norm": norms, "facts": optimizer("SGD", 2.0) | parameters, "events": AT_THE_END}
+
+    assert bool(judge(LearningRateTooHigh(), **case)) is fires
+
+
 def test_a_rate_that_is_too_high_explains_what_follows():
     assert {Level.DYNAMICS, Level.OUTCOME} <= set(LearningRateTooHigh.explains)
 

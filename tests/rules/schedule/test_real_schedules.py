@@ -37,6 +37,14 @@ def headlines(rate, schedule=None, per="epoch", epochs=10, optimizer=torch.optim
     return [one["rule"] for one in findings if one["severity"] != "info"]
 
 
+def first_group_only(parameters, lr):
+    """A group each for the last layer and those before it, of which the second one keeps the rate it began with."""
+    *body, weight, bias = parameters
+    optimizer = torch.optim.Adam([{"params": [weight, bias]}, {"params": body}], lr=0.0)
+    optimizer.param_groups[0]["lr"] = lr
+    return optimizer
+
+
 @pytest.mark.parametrize(
     ("case", "rule"),
     [
@@ -44,6 +52,7 @@ def headlines(rate, schedule=None, per="epoch", epochs=10, optimizer=torch.optim
         ({"rate": 1e-6}, "learning-rate-too-low"),
         ({"rate": 1e-2, "schedule": lambda o: lr_scheduler.LambdaLR(o, lambda s: s // 40), "per": "step"},
          "learning-rate-zero"),
+        ({"rate": 1e-2, "optimizer": first_group_only}, "learning-rate-zero"),
         ({"rate": 1e-2, "schedule": lambda o: lr_scheduler.CosineAnnealingLR(o, 10), "per": "step"},
          "scheduler-step-unit"),
         ({"rate": 1e-2, "schedule": lambda o: lr_scheduler.OneCycleLR(o, 1e-2, total_steps=80), "per": "epoch"},

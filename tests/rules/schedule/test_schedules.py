@@ -186,6 +186,13 @@ def test_a_rate_that_is_as_good_as_nothing_ends_learning_whatever_was_learned(ra
     assert bool(judge(ScheduleCollapsed(), lr={"0": rates}, loss=losses, facts=facts)) is fires
 
 
+@pytest.mark.parametrize(("accuracies", "fires"), [([0.6, 0.97] + [0.9] * 8, True), ([0.6] + [0.97] * 9, False)])
+def test_an_accuracy_is_reached_where_it_stays(accuracies, fires):
+    seen = {"accuracy/train": {"": {20 * i: share for i, share in enumerate(accuracies)}}}
+
+    assert bool(judge(ScheduleCollapsed(), lr={"0": EARLY}, loss=STOPPED, **seen)) is fires
+
+
 def test_a_schedule_collapses_under_an_autoencoder_too():
     assert judge(ScheduleCollapsed(), lr={"0": EARLY}, loss=STOPPED, profile="autoencoder")
 

@@ -219,6 +219,25 @@ def test_a_dropout_function_is_judged_by_its_mask():
     assert finding.evidence["share"] == 0.9
 
 
+@pytest.mark.parametrize(
+    ("loss", "layer", "tails", "is_found"),
+    [
+        ("cross_entropy", "head.weight", 1, True),
+        ("mse_loss", "head.weight", 1, True),
+        ("mse_loss", "head.weight", 2, False),  # between features, maybe
+        ("cross_entropy", "head.weight", 2, True),
+        ("cross_entropy", None, 1, False),
+        ("triplet_margin_loss", "head.weight", 1, False),
+    ],
+)
+def test_a_dropout_of_the_answers_is_found_whatever_its_share(loss, layer, tails, is_found):
+    tail = {"loss": loss, "ops": ["mul"], "layer": layer}
+    graph = {"tails": [tail] * tails, "thrown_away": [{"loss": loss, "share": 0.1, "layer": layer}], "dropouts": [0.1]}
+    found = judge(DropoutTooHigh(), facts={"graph": graph})
+
+    assert [(finding.subject, finding.evidence["share"]) for finding in found] == [("head", 0.1)] * is_found
+
+
 @pytest.mark.parametrize(("call", "is_found"), [({"dropped": 0.5}, True), ({"dropped": 0.1}, False), ({}, False)])
 def test_a_norm_counts_that_was_given_what_a_large_dropout_left(call, is_found):
     facts = layers(a={"class": "Dropout", "p": 0.5}, b="BatchNorm1d")

@@ -71,6 +71,7 @@ def small_and_usual(module):
         (USUAL, {"prepare": constant}, {"symmetric-initialisation"}),
         (USUAL, {"prepare": zero}, {"symmetric-initialisation"}),
         ((linear(8, 32), nn.ReLU, lambda: nn.Dropout(0.9), linear(32, 4)), {}, {"dropout-too-high"}),
+        ((linear(8, 32), nn.ReLU, linear(32, 4), lambda: nn.Dropout(0.2)), {}, {"dropout-too-high"}),
         (
             (linear(8, 32), lambda: nn.BatchNorm1d(32), nn.ReLU, linear(32, 4)),
             {"batch_size": 2, "epochs": 1},

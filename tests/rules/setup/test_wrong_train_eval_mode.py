@@ -34,6 +34,19 @@ def test_sampling_that_is_thin_leaves_time_to_see_that_training_went_on():
     assert judge(WrongTrainEvalMode(), loss=[1.0] * 100, facts={"model": {"": NET}}, events=thin) == []
 
 
+@pytest.mark.parametrize("is_evaluated", [True, False])
+def test_a_batch_norm_in_training_mode_for_ever_is_told_where_the_model_is_evaluated(is_evaluated):
+    net = {"class": "Net", "dropout": 0, "norms": 0, "n_frozen": 0}
+    facts = {"always_batch_norm": [{"class": "Norm", "line": 21, "call": "F.batch_norm(x, self.mean)"}]}
+    events = {0: mode("training", True, active=0), **({20: mode("evaluation", False)} if is_evaluated else {})}
+    if not is_evaluated:
+        with pytest.raises(NotApplicable):
+            found(events, net, facts)
+        return
+
+    assert [(one.subject, one.evidence["line"]) for one in found(events, net, facts)] == [("Norm", 21)]
+
+
 @pytest.mark.parametrize(
     ("net", "facts", "fires"),
     [

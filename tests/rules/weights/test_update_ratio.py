@@ -50,6 +50,13 @@ def test_the_tail_of_a_schedule_is_not_judged():
         judge(UpdateRatio(), **rows(1e-8, 1e-8), lr={"0": {0: 0.1, 15: 0.005}})
 
 
+@pytest.mark.parametrize(("rate", "fires"), [(0.0, False), (1e-3, True)])
+def test_what_rests_at_a_rate_of_zero_is_not_judged(rate, fires):
+    found = judge(UpdateRatio(), **rows(0.0, 0.0, 1e-3), lr={"0": [rate], "1": [1e-3]})
+
+    assert bool(found) is fires
+
+
 def test_fine_tuning_with_tiny_steps_is_not_judged():
     with pytest.raises(NotApplicable):
         judge(UpdateRatio(), **rows(5e-7, 5e-7), profile="fine-tune")

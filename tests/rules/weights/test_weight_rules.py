@@ -78,6 +78,21 @@ def test_weights_that_were_loaded_are_not_random(signs):
         judge(FrozenRandomLayers(), loss=FLAT, facts={**model(), "signs": signs}, events=OVER)
 
 
+@pytest.mark.parametrize(
+    ("n_drawn", "loss", "fires"), [(3, SLOWLY, True), (2, SLOWLY, False), (3, FALLING, False), (3, FLAT, True)]
+)
+def test_layers_that_are_frozen_as_constructed_are_random_whatever_was_loaded(n_drawn, loss, fires):
+    facts = model() | {"signs": {"pretrained": True, "reloads": 1}}
+    facts["model"][""]["layers"] = {f"body.{n}": {"class": "Linear", "drawn": n < n_drawn} for n in range(4)}
+    case = {"loss": loss, "facts": facts, "events": OVER}
+    if n_drawn < 3:
+        with pytest.raises(NotApplicable, match="loaded"):
+            judge(FrozenRandomLayers(), **case)
+        return
+
+    assert [finding.subject for finding in judge(FrozenRandomLayers(), **case)] == (["body"] if fires else [])
+
+
 def test_a_frozen_teacher_beside_the_model_is_not_judged():
     facts = {"model": {**model()["model"], "Teacher": {"parameters": 9, "trainable": 0, "frozen": ["a"]}}}
     with pytest.raises(NotApplicable, match="teacher"):
