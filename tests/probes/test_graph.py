@@ -7,7 +7,9 @@ import warnings
 
 import pytest
 import torch
+from torch import distributed as dist
 from torch import nn
+from torch.distributed.fsdp import fully_shard
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
@@ -494,3 +496,26 @@ def test_a_part_that_is_only_called_without_gradients_is_named(case, told):
 
     assert fault_parts(run) == []
     assert facts(run, "graph")[-1]["ungraphed"] == told
+
+
+@pytest.fixture
+def alone():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def test_sharded_parameters_are_not_taken_for_unreached(alone):
+    model = mlp()
+    fully_shard(model[0])
+    fully_shard(model)
+    optimizer = sgd(model)
+    with tracked() as run:
+        for _ in range(3):
+            optimizer.zero_grad()
+            functional.cross_entropy(model(X), Y).backward()
+            optimizer.step()
+
+    assert fault_parts(run) == []
+    assert facts(run, "graph") == []
+    assert "sharded" in facts(run, "unseen")[-1]["graph"]

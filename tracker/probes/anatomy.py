@@ -54,7 +54,7 @@ def describe(model: Model, seen: Seen) -> dict[str, Json]:
                 leaf["momentum"] = momentum
             if isinstance(part, nn.Embedding) and not part.weight.requires_grad and is_random(part.weight):
                 leaf["random"] = True
-            if leaf["parameters"] and is_as_constructed(part) and not part.weight.requires_grad:
+            if is_as_constructed(part):
                 leaf["drawn"] = True
             if name in seen.shapes:
                 leaf["output"] = list(seen.shapes[name])

@@ -191,8 +191,7 @@ class Graph(Probe):
             self.training.unseen("graph", "The graph of the loss has more operations than are walked (20,000).")
             return
         if any(_is_sharded(leaf) for leaf in found.leaves):
-            self._is_off = True
-            self.training.unseen("graph", "Parameters are sharded: those in the graph are not those of the optimizer.")
+            self._stop_for_shards()
             return
         if not all(is_real(leaf) for leaf in found.leaves):
             return
@@ -212,12 +211,21 @@ class Graph(Probe):
             self._sight.look(sys._getframe())
             self._layout.note(root, found, self._names(self._sight.survey()))
 
+    def _stop_for_shards(self) -> None:
+        """With `fully_shard` the graph hangs on whole parameters, put together for a pass; the optimizer has shards."""
+        self._is_off = True
+        self.training.unseen("graph", "Parameters are sharded: those in the graph are not those of the optimizer.")
+
     # -- the fact --------------------------------------------------------------------------------------------------
 
     def _tell(self) -> None:
         reached = {key: leaf for key, ref in self._reached.items() if (leaf := ref()) is not None}
         optimizers = [*self.training.optimizers, *self._sight.optimizers]
-        held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+        owned = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+        if any(_is_sharded(p) for p in owned):
+            self._stop_for_shards()
+            return
+        held = {id(p) for p in owned}
         survey = self._sight.survey(reached.keys() - held)
         names = self._names(survey)
         mine = {id(p): (name, p) for owned in self.training.owned for name, p in owned.items() if id(p) in held}

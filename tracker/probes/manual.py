@@ -158,16 +158,10 @@ def _sums(parameters: list[torch.Tensor]) -> list[str]:
     with torch.no_grad():
         for parameter in parameters[:1] + parameters[1:][-_WATCHED + 1 :]:
             plain = parameter.detach()
-            is_dense = plain.is_cpu and plain.layout is torch.strided and not plain.is_quantized
-            if is_dense and is_real(parameter) and _has_storage(plain):
+            if plain.is_cpu and plain.layout is torch.strided and not plain.is_quantized and is_real(parameter):
                 # As text: a NaN equals itself.
                 found.append(repr(plain.reshape(-1)[:_ELEMENTS].sum().item()))
     return found
-
-
-def _has_storage(tensor: torch.Tensor) -> bool:
-    """False for a whole parameter that is freed between its uses, as sharding does."""
-    return tensor.numel() == 0 or tensor.untyped_storage().nbytes() > 0
 
 
 def leaves_of(tensor: torch.Tensor) -> list[torch.Tensor]:

@@ -24,16 +24,26 @@ PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
 def is_real(tensor: torch.Tensor) -> bool:
-    """False for a tensor without values of its own: on the meta device, a fake one of a tracer, or a wrapper.
+    """False for a tensor without values of its own: on the meta device, a fake one of a tracer, a wrapper, or freed.
 
-    What a wrapper has to say goes through its `__torch_dispatch__`, which is the user's. Sharded ones can be asked.
+    What a wrapper has to say goes through its `__torch_dispatch__`, which is the user's. Sharded ones can be asked;
+    the whole parameter that they are put together to for a pass is freed behind it.
     """
     kind = type(tensor)
     if kind in PLAIN:
-        return not tensor.is_meta
+        return not tensor.is_meta and _has_storage(tensor)
     if kind.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__ and not hasattr(kind, "to_local"):
         return False
     return not tensor.is_meta and getattr(tensor, "fake_mode", None) is None
+
+
+def _has_storage(tensor: torch.Tensor) -> bool:
+    if tensor.layout is not torch.strided or not tensor.numel():
+        return True
+    try:
+        return tensor.untyped_storage().nbytes() > 0
+    except NotImplementedError:  # of a function transform, such as vmap
+        return False
 
 
 def names_of(parameters: Iterable[torch.Tensor], frame: FrameType | None) -> dict[int, str]:

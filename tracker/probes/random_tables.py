@@ -32,15 +32,15 @@ _DRAWN_SO = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def is_as_constructed(module: Any) -> bool:
-    """Whether the weight of a layer still has the distribution that torch draws it from; False for one on a device.
+    """Whether the weight of a frozen layer has the distribution that torch draws it from; False for one on a device.
 
     A `Linear` or a convolution is given even numbers between -1 and 1 over the root of its fan-in (`reset_parameters`).
     A training pushes some of those near the bounds across, and weight decay takes all away from there.
     """
     weight = getattr(module, "weight", None)
-    if type(module) not in _DRAWN_SO or type(weight) is not nn.Parameter or not is_real(weight) or not weight.is_cpu:
+    if type(module) not in _DRAWN_SO or type(weight) is not nn.Parameter or weight.requires_grad:
         return False
-    if not weight.is_floating_point() or weight.numel() < LEAST_DRAWN:
+    if not is_real(weight) or not weight.is_cpu or not weight.is_floating_point() or weight.numel() < LEAST_DRAWN:
         return False
     with torch.no_grad(), torch._C.DisableTorchFunction():
         bound = (weight.numel() // weight.shape[0]) ** -0.5
