@@ -16,6 +16,7 @@ def _apart(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     for name in [name for name in os.environ if name.startswith(("TRACKER_", "MLFLOW_")) and "TELEMETRY" not in name]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("TRACKER_STRICT", "1")
+    monkeypatch.setenv("TRACKER_NO_RESOLVE", "1")  # no test asks a package index
     monkeypatch.setenv("TRACKER_HOME", str(tmp_path_factory.mktemp("home")))
 
 

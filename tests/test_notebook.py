@@ -1,4 +1,4 @@
-"""A training in notebook cells: tracked like any other, with the gap named."""
+"""A training in notebook cells: tracked like any other, and stored as a script that can be run again."""
 
 from pathlib import Path
 
@@ -27,9 +27,10 @@ CELLS = [
 
 
 @pytest.mark.slow
-def test_a_training_in_notebook_cells_is_tracked_and_says_what_cannot_be_run_again(tmp_path: Path, monkeypatch) -> None:
+def test_a_training_in_notebook_cells_is_tracked_and_stored_as_a_script(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
+    nbformat.write(notebook, tmp_path / "book.ipynb")
 
     NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
     run_id, suspicious = notebook.cells[-1].outputs[0]["text"].split()
@@ -41,6 +42,7 @@ def test_a_training_in_notebook_cells_is_tracked_and_says_what_cannot_be_run_aga
     assert sum(isinstance(one, Reading) and one.signal == "loss" for one in known) == 12
     assert sum(isinstance(one, Event) and one.name == EPOCH for one in known) == 3
     assert [one.data["status"] for one in known if isinstance(one, Event) and one.name == END] == ["FINISHED"]
-    state = rundir.state
-    assert state["reproducible"] == "false"
-    assert any("notebook" in gap["what"] for gap in rundir.read_json("process.json")["gaps"])
+    assert rundir.state["reproducible"] == "true"
+    script = (rundir.capture / "notebook.py").read_text()
+    assert "with track(run):" in script
+    assert "run.verdict" not in script  # executed when the run was over

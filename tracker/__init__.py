@@ -40,14 +40,22 @@ def _begin() -> None:
     if os.environ.get("TRACKER_SIDECAR"):
         return
     from . import reproducing, rundir
-    from .capture import opened, randomness
-    from .capture.entropy import entropy
+    from .capture import entropy, opened, randomness
+    from .on_import import when_imported
 
-    entropy.watch(again=reproducing.stored_entropy())
+    reproducing.give_seeds_again()
+    entropy.watch()
+    when_imported("torch", _watch_torch)
     reproducing.restore_at_import()
     randomness.capture_at_import()
     if not opened.opened.active:  # under `tracker run` it has been since the process began
         opened.opened.start(ignore=[rundir.home()])
+
+
+def _watch_torch() -> None:
+    from .capture import torch_seeds
+
+    torch_seeds.watch()
 
 
 _begin()

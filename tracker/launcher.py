@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from .rundir import RunDir
 
@@ -51,14 +53,19 @@ def start_sidecar(rundir: RunDir) -> None:
     Raises `OSError` when no process can be started.
     """
     with open(rundir.path / LOG, "ab") as log:
-        shell = subprocess.Popen(
-            ["/bin/sh", "-c", _DETACH, "sh", *sidecar_command(str(rundir.path))],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            close_fds=True,
-            start_new_session=True,
-            cwd="/",
-            env=sidecar_environment(),
-        )
+        start_apart(sidecar_command(str(rundir.path)), log)
+
+
+def start_apart(command: Sequence[str], output: IO[bytes] | int) -> None:
+    """Starts a process of ours that nobody waits for, in a session of its own; raises `OSError` when it cannot."""
+    shell = subprocess.Popen(
+        ["/bin/sh", "-c", _DETACH, "sh", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        close_fds=True,
+        start_new_session=True,
+        cwd="/",
+        env=sidecar_environment(),
+    )
     shell.wait()

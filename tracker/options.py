@@ -31,6 +31,16 @@ class RunOptions(BaseModel):
     """MLflow tracking URI; `MLFLOW_TRACKING_URI`, or MLflow's own default, without one."""
     quiet: bool = False
     """Say nothing on stderr."""
+    data: Mapping[str, tuple[str, ...]] = {}
+    """Files, folders, patterns or addresses of data that no hook sees: one, several, or a mapping from a name. They
+    are identified with the run, and stand for everything that was read unseen."""
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _data_is_paths(cls, value: Any) -> Any:
+        from .capture.declared import as_declared
+
+        return as_declared(value)
 
     @field_validator("params", mode="before")
     @classmethod

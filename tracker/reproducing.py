@@ -6,9 +6,13 @@ import functools
 import json
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .capture.seedings import ENTROPY, seedings
 from .on_import import when_imported
+
+if TYPE_CHECKING:
+    from .capture.random_state import RandomState
 
 VARIABLE = "TRACKER_REPRODUCE"
 
@@ -27,10 +31,32 @@ def plan() -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def stored_entropy() -> list[list[int | str]]:
-    """What numpy was given in the original for generators made without a seed; empty in every other process."""
-    stored = (plan().get("randomness") or {}).get("numpy_entropy")
-    return stored if isinstance(stored, list) else []
+def _stored(rank: int | None = None) -> dict[str, Any]:
+    """The random generators of the original: of its process of the same rank, where several trained together.
+
+    `rank` is the variable that a launcher has set, unless given.
+    """
+    if rank is None:
+        told = os.environ.get("RANK", "0")
+        rank = int(told) if told.isdecimal() else 0
+    ranks = plan().get("ranks") if rank else None
+    found = ranks.get(str(rank)) if isinstance(ranks, dict) else None if rank else plan().get("randomness")
+    return found if isinstance(found, dict) else {}
+
+
+def give_seeds_again() -> None:
+    """Has generators that are made without a seed, or seeded by what changes, begin as in the original."""
+    stored = _stored()
+    if stored:
+        seedings.give_again(stored.get("seedings") or _older(stored.get("numpy_entropy")), stored.get("in_children"))
+
+
+def _older(requests: object) -> dict[str, dict[str, list[str]]]:
+    """What numpy had asked of the system, as runs stored it before the lines that asked were noted."""
+    try:
+        return {ENTROPY: {"": [f"{int(bits)}:{int(value)}" for bits, value in requests]}}  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        return {}
 
 
 def restore_at_import() -> None:
@@ -38,31 +64,46 @@ def restore_at_import() -> None:
 
     Only in a re-run: in any other process nothing is ever seeded or set.
     """
-    stored = plan().get("randomness") or {}
-    if not stored.get("at_import"):
-        return
-    from .capture.randomness import RandomState, restore
+    stored = _stored()
+    if not stored.get("at_import") or seedings.is_started_afresh:
+        return  # a worker that was started afresh began with generators of its own
+    from .capture.random_state import RandomState, restore
 
-    at_import = RandomState.from_json(stored["at_import"])
+    at_import = _state(stored["at_import"])
+    if at_import is None:
+        return
     restore(RandomState(python=at_import.python))
     if at_import.numpy is not None:
         # Not "numpy": its generators are a package of their own that is loaded when it is first asked for.
         when_imported("numpy.random", lambda: _note(restore(RandomState(numpy=at_import.numpy))))
     if at_import.torch is not None:
         when_imported("torch", lambda: _note(restore(RandomState(torch=at_import.torch, cuda=at_import.cuda))))
-    elif stored.get("at_entry", {}).get("torch"):
+    elif (at_entry := _state(stored.get("at_entry"))) is not None and at_entry.torch is not None:
         # torch came after the tracker: it seeded itself, and that seed is all its first state depends on.
-        seed = int(stored["at_entry"]["torch"]["seed"])
+        seed = int(str(at_entry.torch["seed"]))
         when_imported("torch", lambda: sys.modules["torch"].default_generator.manual_seed(seed) and None)
 
 
-def restore_at_entry() -> None:
-    """Puts the generators back as they were when the original entered the block."""
-    stored = (plan().get("randomness") or {}).get("at_entry")
-    if stored:
-        from .capture.randomness import RandomState, restore
+def restore_at_entry(rank: int | None = None) -> None:
+    """Puts the generators back as they were when the original, or its process of this rank, entered the block."""
+    stored = _state(_stored(rank).get("at_entry"))
+    if stored is not None:
+        from .capture.random_state import restore
 
-        _note(restore(RandomState.from_json(stored)))
+        _note(restore(stored))
+
+
+def _state(stored: object) -> RandomState | None:
+    """A stored state; None, and a word on stderr, for what cannot be read as one."""
+    if not stored:
+        return None
+    from .capture.random_state import RandomState
+
+    try:
+        return RandomState.from_json(stored)  # type: ignore[arg-type]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        print(f"tracker: the stored random state cannot be read: {type(error).__name__}: {error}", file=sys.stderr)
+        return None
 
 
 def _note(missing: list[str]) -> None:

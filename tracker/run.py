@@ -50,6 +50,7 @@ class Run:
         settings: Any = None,
         tracking_uri: str | None = None,
         quiet: bool = False,
+        data: Any = None,
         **unknown: Any,
     ) -> None:
         """Checks everything at once; raises `ConfigError`. See `RunOptions` for what each argument means."""
@@ -67,6 +68,7 @@ class Run:
                 "settings": settings,
                 "tracking_uri": tracking_uri,
                 "quiet": quiet,
+                "data": data,
                 **unknown,
             }
         )
@@ -82,7 +84,9 @@ class Run:
     @property
     def name(self) -> str:
         """The name given, or that of the script."""
-        return self.options.name or Path(_script() or "notebook").stem
+        from .capture.cells import unnamed
+
+        return self.options.name or Path(_script() or unnamed()).stem
 
     def log(self, metrics: Mapping[str, Any] | None = None, /, *, step: int | None = None, **more: Any) -> None:
         """Logs metrics at an optimizer step, by default the current one: `run.log(val_loss=0.3)`.
@@ -277,9 +281,9 @@ def _status(error: BaseException | None) -> tuple[str, str]:
 
 
 def _script() -> str | None:
-    """The script that is running; None in a notebook and at a prompt."""
+    """The script that is running; None in a notebook, at a prompt, and where it comes by standard input."""
     path = getattr(sys.modules.get("__main__"), "__file__", None)
-    return os.path.abspath(path) if isinstance(path, str) else None
+    return os.path.abspath(path) if isinstance(path, str) and path != "<stdin>" else None
 
 
 def _begin(run: Run, frame: FrameType) -> Session:
@@ -311,8 +315,8 @@ def _begin(run: Run, frame: FrameType) -> Session:
     outer = active.current() if active.in_block() else None
     again = reproducing.plan()
     place = distributed.place(index)
-    if again.get("index") == index and not place.is_member:  # what was stored is the state of rank 0
-        reproducing.restore_at_entry()
+    if again.get("index") == index:
+        reproducing.restore_at_entry(place.rank if place.world_size > 1 else None)
     spec = {
         "schema": 1,
         "id": run.id,
@@ -329,6 +333,7 @@ def _begin(run: Run, frame: FrameType) -> Session:
         "started": time.time(),
         "params": _plain_params(options.params),
         "class_weights": _plain_weights(options.class_weights),
+        "data": _plain_data(options.data),
         "tags": dict(options.tags),
         "parent": outer.spec["id"] if outer is not None else None,
         "adopt": None if place.is_member else mlflow_calls.foreign_run(),
@@ -379,6 +384,14 @@ def _plain_weights(weights: Any) -> Any:
         from .errors import ConfigError
 
         raise ConfigError(f"Run argument 'class_weights' cannot be used: {error}") from None
+
+
+def _plain_data(declared: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    if not declared:
+        return {}
+    from .capture.declared import absolute
+
+    return absolute(declared, os.getcwd())
 
 
 def _tracking_uri() -> str | None:

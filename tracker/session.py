@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from . import active, distributed
 from .actions.acting import Actions
-from .capture import environment, process
+from .capture import process
 from .epochs import EpochClock
 from .group import Leader, Member
 from .guard import Guard
@@ -120,12 +120,7 @@ class Session:
         if isinstance(self.judging, Judging):
             self.judging = Leader(self, place, self.judging)
         self.journal.event("tag", self.step, {"tracker.world_size": str(place.world_size)})
-        command = environment.redact_arguments(distributed.launcher())[0]
-        self._process.gap(
-            "command",
-            f"the run is {place.world_size} processes that train together, and a re-run starts one",
-            f"start them as they were started: {' '.join(command)}" if command else "start them as they were started",
-        )
+        self._process.started_by(distributed.launcher(), place.world_size)
         distributed.announce(self.rundir, place)
 
     def _settle_place(self) -> None:

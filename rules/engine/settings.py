@@ -106,6 +106,8 @@ class CaptureTable(_Table):
     """Store the state of the code."""
     data: bool = True
     """Store which files were read, and their digests."""
+    resolve: bool = True
+    """Ask the configured package indexes, without installing anything, whether they have every package of the run."""
     max_file_mb: NonNegativeFloat = 10
     """Largest file of uncommitted code that is stored, in megabytes."""
     max_total_mb: NonNegativeFloat = 50

@@ -311,6 +311,58 @@ def sparse_checkout(root: Path) -> None:
     git(root, "sparse-checkout", "set", "--cone", "--sparse-index", "net")
 
 
+def _partial_clone(root: Path, *options: str) -> None:
+    git(root, "config", "uploadpack.allowFilter", "true")
+    (root / "far").mkdir()
+    (root / "far" / "away.txt").write_text("never fetched\n")
+    commit(root)
+    root.rename(root.parent / "full")
+    git(root.parent, "clone", "-q", "--filter=blob:none", *options, f"file://{root.parent}/full", root.name)
+
+
+@case
+def partial_clone_of_a_part(root: Path) -> None:
+    _partial_clone(root, "--sparse")
+    git(root, "sparse-checkout", "set", "net")
+    (root / "train.py").write_text("print('partial')\n")
+
+
+@case
+def partial_clone_with_files_of_before(root: Path) -> None:
+    _partial_clone(root, "--no-checkout")
+    for name in ("train.py", "weights.bin", ".gitignore"):
+        shutil.copy2(root.parent / "full" / name, root / name)
+    git(root, "read-tree", "HEAD")
+    git(root, "update-index", "-q", "--refresh", env={"GIT_NO_LAZY_FETCH": "1"})
+
+
+@case
+def borrowed_objects(root: Path) -> None:
+    root.rename(root.parent / "full")
+    git(root.parent, "clone", "-q", "--shared", "full", root.name)
+    (root / "train.py").write_text("print('borrowed')\n")
+
+
+@case
+def git_folder_elsewhere(root: Path) -> None:
+    git(root, "init", "-q", "--separate-git-dir", str(root.parent / "elsewhere.git"))
+    (root / "train.py").write_text("print('separate')\n")
+
+
+@case
+def links_in_a_circle(root: Path) -> None:
+    (root / "here").symlink_to(".")
+    (root / "round").symlink_to("round")
+
+
+@case
+def replaced_history(root: Path) -> None:
+    first = git(root, "rev-parse", "HEAD")
+    (root / "train.py").write_text("print('second')\n")
+    git(root, "replace", commit(root), first)
+    (root / "new.py").write_text("n = 1\n")
+
+
 @case
 def packed(root: Path) -> None:
     git(root, "gc", "-q")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+import types
 from importlib import metadata
 from pathlib import Path
 
@@ -17,7 +18,8 @@ import pytest
 import torch
 
 from tracker.capture.data import DataLimits, changed_files, digest_files
-from tracker.capture.opened import OpenedFiles, children_paths, watch_readers
+from tracker.capture.opened import OpenedFiles, children_paths
+from tracker.capture.readers import watch_readers
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).parents[2]
@@ -169,6 +171,34 @@ def test_readers_that_the_hook_cannot_see_are_wrapped_once(tmp_path, opened):
     assert frame["x"].tolist() == [1, 2]
     assert parquet.ParquetFile is before
     assert parquet.read_table.__name__ == "read_table"
+
+
+def test_outputs_beyond_the_limit_are_no_missed_data(tmp_path):
+    collector = OpenedFiles(limit=1)
+    for number in range(3):
+        collector.note_written(tmp_path / str(number))
+
+    assert (len(collector.written()), collector.overflowed) == (1, 0)
+
+
+class _Hdf5(types.ModuleType):
+    class File:
+        def __init__(self, name, mode="r"):
+            self.mode = mode
+
+
+def test_a_file_that_is_opened_to_append_is_read_where_it_was_there_before(tmp_path, opened, monkeypatch):
+    library = _Hdf5("h5py")
+    monkeypatch.setitem(sys.modules, "h5py", library)
+    (tmp_path / "old.h5").touch()
+    start_again(opened)
+    watch_readers(opened)
+
+    for name, mode in (("old.h5", "a"), ("new.h5", "a"), ("made.h5", "w"), ("read.h5", "r")):
+        library.File(tmp_path / name, mode)
+
+    assert opened.paths() == [str(tmp_path / "old.h5")]
+    assert opened.written() == [str(tmp_path / name) for name in ("new.h5", "made.h5")]
 
 
 def test_a_tensor_mapped_from_a_file_is_noticed(tmp_path, opened):

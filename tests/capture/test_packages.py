@@ -99,6 +99,26 @@ def test_two_builds_of_one_version_have_different_digests_and_installers_do_not_
             None,
         ),
         (
+            {
+                "url": "https://host.example/lib.git",
+                "vcs_info": {"vcs": "git", "commit_id": "abc123"},
+                "subdirectory": "python",
+            },
+            "vcs git+https://host.example/lib.git@abc123#subdirectory=python",
+            "lib @ git+https://host.example/lib.git@abc123#subdirectory=python",
+            None,
+        ),
+        (
+            {
+                "url": "https://host.example/lib.zip",
+                "archive_info": {"hashes": {"sha256": "ff00"}},
+                "subdirectory": "python",
+            },
+            "url https://host.example/lib.zip#subdirectory=python ff00",
+            "lib @ https://host.example/lib.zip#subdirectory=python&sha256=ff00",
+            None,
+        ),
+        (
             {"url": "file:///srv/my%20lib", "dir_info": {"editable": True}},
             "editable /srv/my lib",
             "# editable: lib==1.0 from /srv/my lib",
@@ -222,6 +242,23 @@ def test_another_build_of_the_same_version_is_a_difference(environment):
     found = environment_differences(environment, now)
 
     assert [d.what for d in found] == ["package torch build"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_other"),
+    [
+        ({"origin": "file x.whl abc", "record": "1"}, {"origin": "index", "record": "1"}, False),
+        ({"origin": "file x.whl abc", "record": "1"}, {"origin": "index", "record": "2"}, True),
+        ({"origin": "index", "record": None}, {"origin": "index", "record": "1"}, True),
+        ({"origin": "editable /a", "record": "1"}, {"origin": "index", "record": "1"}, True),
+        ({"origin": "editable /a", "record": "1"}, {"origin": "editable /b", "record": "2"}, False),
+    ],
+)
+def test_a_build_is_the_same_by_its_files_wherever_it_had_been_installed_from(before, after, is_other):
+    row = {"name": "someones-lib", "version": "1"}
+    found = environment_differences({"packages": [row | before]}, {"packages": [row | after]})
+
+    assert bool(found) == is_other
 
 
 def test_the_processor_is_described_from_cpuinfo(tmp_path):

@@ -1,15 +1,11 @@
 """`tracker reproduce`, from the ID alone: real repositories, real processes, a real store."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-import textwrap
-import time
 
 import pytest
 
+from tests.cli.projects import commit, reproduce, tags_of, train
 from tracker.cli import run
 from tracker.journal import JournalReader
 from tracker.rundir import RunDir
@@ -48,51 +44,6 @@ PLAIN = """
             run.log(score={score}, step=step)
     {end}
 """
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch, root):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}")
-    monkeypatch.setenv("PYTHONPATH", str(root))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "store").mkdir()
-    folder = tmp_path / "project"
-    folder.mkdir()
-    return folder
-
-
-def commit(folder, **sources):
-    for name, source in sources.items():
-        (folder / f"{name}.py").write_text(textwrap.dedent(source))
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"]
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
-        subprocess.run([*git, *command], cwd=folder, check=True)
-
-
-def train(folder, *arguments, status=0):
-    """Runs train.py as a user would, waits for its upload, and returns the run's folder."""
-    before = {rundir.path for rundir in RunDir.all()}
-    done = subprocess.run([sys.executable, "train.py", *arguments], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == status, done.stderr
-    (rundir,) = [one for one in RunDir.all() if one.path not in before]
-    deadline = time.monotonic() + 120
-    while not rundir.state.get("finished") and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert rundir.state.get("finished"), rundir.path.joinpath("sidecar.log").read_text()
-    return rundir
-
-
-def tags_of(run_id):
-    from tracker.stores import open_store
-
-    return open_store(os.environ["MLFLOW_TRACKING_URI"]).tags(run_id)
-
-
-def reproduce(capfd, run_id, *arguments):
-    code = run(["reproduce", run_id, "--yes", "--json", *map(str, arguments)])
-    said = capfd.readouterr()
-    print(said.err)
-    return code, json.loads(said.out), said.err
 
 
 @pytest.mark.slow
@@ -248,3 +199,34 @@ def test_a_step_can_be_gone_back_to_and_looked_at_closely(project, capfd, tmp_pa
     assert set(norms) >= set(range(41, 62))
     assert max(norms) == 61
     assert "repro.last" not in tags_of(original.spec["id"])  # a look is no proof
+
+
+@pytest.mark.slow
+def test_the_beginning_of_a_run_is_proved_in_a_part_of_its_time(project, capfd, tmp_path):
+    commit(project, train=TORCH, model=MODEL)
+    original = train(project, "0.3")
+
+    code, said, shown = reproduce(capfd, original.spec["id"], "--into", tmp_path / "a", "--steps", 5)
+    (again,) = [one for one in RunDir.all() if one.spec.get("reproduce_of")]
+    losses = [one.step for _, one in JournalReader(again.journal).read() if getattr(one, "signal", "") == "loss"]
+    epoch, by_epoch, _ = reproduce(capfd, original.spec["id"], "--into", tmp_path / "b", "--epochs", 1)
+
+    tags = tags_of(original.spec["id"])
+    assert (code, said["grade"], said["scope"], said["first_difference"]) == (0, "R5[4]", "host", None), said
+    assert (epoch, by_epoch["grade"]) == (0, "R5[4]"), by_epoch
+    assert "the first 5 steps" in shown
+    assert losses == list(range(6))
+    assert (tags["repro.grade"], tags["repro.prefix"], tags["reproducible"]) == ("R2", "R5[4] host", "true")
+
+
+@pytest.mark.slow
+def test_a_beginning_that_comes_out_otherwise_speaks_against_the_run(project, capfd, tmp_path):
+    source = TORCH.replace("accuracy=(net(x).argmax(1) == y).float().mean()", "chance=float(time.time_ns())")
+    commit(project, train=source.replace("import sys", "import sys, time"), model=MODEL)
+    original = train(project, "0.3")
+
+    code, said, _ = reproduce(capfd, original.spec["id"], "--into", tmp_path / "a", "--epochs", 2)
+
+    assert (code, said["grade"]) == (1, "R3[8]"), said
+    assert said["first_difference"]["metric"] == "chance"
+    assert tags_of(original.spec["id"])["reproducible"] == "false"

@@ -36,7 +36,7 @@ def test_without_a_command_help_is_printed(capsys):
         (["check", "--all"], "belong together"),
         (["check", "x.csv", "--map", "nonsense"], "NAME=COLUMN"),
         (["compare", "only-one"], "Missing argument"),
-        (["reproduce"], "Missing argument"),
+        (["reproduce"], "Expected a RUN_ID"),
         (["reproduce", "x", "--timeout", "soon"], "timeout"),
         (["rules", "explain", "overfiting"], "Did you mean 'overfitting'"),
         (["ui", "--port", "99999999"], "port"),

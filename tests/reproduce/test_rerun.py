@@ -15,7 +15,7 @@ import pytest
 
 from tracker.errors import ReproduceError
 from tracker.reproduce.plan import Plan, split_command
-from tracker.reproduce.rerun import child_environment, new_folder, place_data, rerun, write_plan
+from tracker.reproduce.rerun import child_environment, new_folder, rerun, write_plan
 from tracker.rundir import RunDir
 
 EMPTY = Plan(
@@ -122,6 +122,19 @@ def test_the_import_path_has_the_projects_folders_first_and_ours_last(tmp_path, 
     found = child_environment(plan, tmp_path, {"PYTHONPATH": "/elsewhere"})["PYTHONPATH"].split(os.pathsep)
 
     assert found == [str(tmp_path / "src"), "/elsewhere", str(root)]
+
+
+def test_another_interpreter_is_given_our_package_and_none_of_its_neighbours(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKER_HOME", str(tmp_path / "home"))
+    plan = replace(EMPTY, interpreter="/opt/other/bin/python")
+
+    found = child_environment(plan, tmp_path, {"PATH": "/usr/bin"})
+    twice = [found["PYTHONPATH"], child_environment(plan, tmp_path, {})["PYTHONPATH"]]
+
+    assert (found["PATH"], found["VIRTUAL_ENV"]) == ("/opt/other/bin:/usr/bin", "/opt/other")
+    assert twice[0] == twice[1]
+    assert [path.name for path in Path(twice[0]).iterdir()] == ["tracker"]
+    assert (Path(twice[0]) / "tracker" / "reproduce" / "rerun.py").is_file()
 
 
 def test_the_rerun_logs_to_the_store_of_the_original_unless_told_otherwise(tmp_path):
@@ -278,40 +291,3 @@ def test_without_a_name_the_folder_is_called_after_the_run(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
 
     assert new_folder(None, "0123456789ab") == tmp_path / "reproduced-01234567"
-
-
-def test_data_of_the_project_is_copied_so_that_the_original_cannot_be_written(tmp_path):
-    source = tmp_path / "original.csv"
-    source.write_text("1,2\n")
-    root = tmp_path / "restored"
-    root.mkdir()
-    item = {"path": str(source), "relative": "data/original.csv", "size": 4}
-
-    linked = place_data(root, [item])
-    (root / "data/original.csv").write_text("changed")
-
-    assert linked == []
-    assert source.read_text() == "1,2\n"
-
-
-def test_data_that_is_too_large_to_copy_is_linked_and_named(tmp_path):
-    source = tmp_path / "huge.bin"
-    source.write_bytes(b"x")
-    root = tmp_path / "restored"
-    root.mkdir()
-
-    linked = place_data(root, [{"path": str(source), "relative": "huge.bin", "size": 2 << 30}])
-
-    assert linked == ["huge.bin"]
-    assert (root / "huge.bin").readlink() == source
-
-
-def test_data_cannot_be_placed_outside_of_the_folder(tmp_path):
-    source = tmp_path / "x"
-    source.write_text("x")
-    root = tmp_path / "restored"
-    root.mkdir()
-
-    place_data(root, [{"path": str(source), "relative": "../escaped", "size": 1}])
-
-    assert not (tmp_path / "escaped").exists()

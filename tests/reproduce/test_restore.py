@@ -193,7 +193,7 @@ def test_a_commit_that_is_an_option_is_refused(capture: Path, tmp_path: Path) ->
 def test_a_bundle_without_its_base_asks_for_one(capture: Path, tmp_path: Path) -> None:
     change_facts(capture, needs="1" * 40, remote=None)
 
-    with pytest.raises(ReproduceError, match="base=PATH"):
+    with pytest.raises(ReproduceError, match="--base"):
         restore_code(capture, tmp_path / "again")
 
 

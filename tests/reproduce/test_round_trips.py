@@ -16,7 +16,7 @@ from tracker.capture.code import capture_code
 from tracker.capture.data import digest_files
 from tracker.capture.inputs import InputLimits, keep_inputs
 from tracker.cli import run
-from tracker.reproduce.environment import DataCheck
+from tracker.reproduce.data import DataCheck
 from tracker.reproduce.restore import restore_code
 from tracker.rundir import RunDir
 
@@ -178,9 +178,9 @@ UNSEEDED = """
     import json, sys
     import numpy as np
     from tracker.capture.process import randomness
-    from tracker.capture.entropy import entropy
+    from tracker.capture.seedings import seedings
     numbers = [np.random.default_rng().random(), np.random.rand(), np.random.RandomState().rand()]
-    state = {"at_import": randomness.capture_at_import().as_json(), "numpy_entropy": entropy.as_json()}
+    state = {"at_import": randomness.capture_at_import().as_json(), "seedings": seedings.as_json()}
     print(json.dumps([numbers, state]))
 """
 
@@ -193,11 +193,15 @@ def test_numpy_generators_without_a_seed_that_come_after_the_tracker_give_the_sa
         return json.loads(done.stdout)
 
     first, state = numbers()
-    plan = tmp_path / "plan.json"
+    requests = [value.split(":") for values in state["seedings"]["numpy.entropy"].values() for value in values]
+    older = {"at_import": state["at_import"], "numpy_entropy": [[int(bits), number] for bits, number in requests]}
+    plan, of_older = tmp_path / "plan.json", tmp_path / "older.json"
     plan.write_text(json.dumps({"of": "x", "index": 0, "randomness": state}))
+    of_older.write_text(json.dumps({"of": "x", "index": 0, "randomness": older}))
 
     assert numbers()[0] != first
     assert numbers(TRACKER_REPRODUCE=str(plan))[0] == first
+    assert numbers(TRACKER_REPRODUCE=str(of_older))[0] == first
 
 
 # -- whole trainings ---------------------------------------------------------------------------------------------------

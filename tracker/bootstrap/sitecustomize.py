@@ -117,7 +117,8 @@ def _begin(own: str) -> None:
     if os.environ.get("TRACKER_REPRODUCE"):
         _load(package)  # the generators are put back before anything draws from them
     else:
-        _leaf(package, "capture.entropy").entropy.watch()
+        _leaf(package, "capture.seedings")
+        _leaf(package, "capture.entropy").watch()
         _leaf(package, "capture.early").note()
         home = os.path.dirname(os.path.dirname(launch))
         _leaf(package, "capture.opened").opened.start(ignore=[home])

@@ -50,6 +50,8 @@ class Place:
     """Files of imported modules, without those of installed packages and our own."""
     skip: Callable[[Path], bool]
     """Whether a path is no code of the user's: a store, the folder of a run."""
+    began: float | None = None
+    """When the process of the run began, in seconds since 1970: what was made since is its own."""
 
     def relative(self, path: Path | None, root: Path) -> str | None:
         """Return `path` as it reads from `root`, None where it is not below it."""
@@ -70,15 +72,17 @@ def capture_code(
     loaded_files: Sequence[Path] = (),
     exclude: Sequence[Path] = (),
     cwd: Path | None = None,
+    began: float | None = None,
 ) -> Captured:
     """Store the code that `start` belongs to below `into`; return facts, gaps and the files written.
 
     `start` is the folder of the script or the working directory. `loaded_files` are the files of imported modules:
     those that git ignores are stored too. `exclude` names what is not code: stores, folders of runs. `cwd` is where the
-    run was started, `start` if not given. The last file written is `code.json`, the facts. Raises `OSError` if `into`
-    cannot be written; whatever cannot be captured is a gap.
+    run was started, `start` if not given. `began` is when its process began, in seconds since 1970: new files and
+    folders that were made since, and that it did not import, are its results and no code. The last file written is
+    `code.json`, the facts. Raises `OSError` if `into` cannot be written; whatever cannot be captured is a gap.
     """
-    began = time.perf_counter()
+    since = time.perf_counter()
     limits = limits or CodeLimits()
     into.mkdir(parents=True, exist_ok=True)
     cwd = Path(os.path.abspath(cwd or start))
@@ -86,9 +90,9 @@ def capture_code(
     if is_installed(start) and not is_installed(cwd):
         start = cwd  # a console script of an installed package: the project is where it was started
     script = Path(os.path.abspath(cwd / script)) if script is not None else None
-    place = Place(start, cwd, script, _project_files(script, loaded_files), _skipper([*exclude, into]))
+    place = Place(start, cwd, script, _project_files(script, loaded_files), _skipper([*exclude, into]), began)
     captured = _capture(place, into, limits)
-    captured.facts["seconds"] = round(time.perf_counter() - began, 4)
+    captured.facts["seconds"] = round(time.perf_counter() - since, 4)
     _write_facts(into / "code.json", captured)
     return captured
 

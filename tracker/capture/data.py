@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import base64
+import contextlib
 import hashlib
 import json
-import os
 import stat
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .captured import Captured, Gap
+from .declared import declared_gaps, expand
+from .hub import hub_name, hub_of
+from .outputs import output_rows
+from .owners import Owners
 
 if TYPE_CHECKING:
     from ..rules.engine.records import Json
 
 PART = "data"
 _CHUNK = 1 << 20
+_SAMPLE = 65536
+LISTED = "listed"
+"""The kind of a file whose name the run saw in its folder, and whose content it did not read."""
 
 
 @dataclass(frozen=True)
@@ -48,43 +54,70 @@ def digest_files(
     root: Path | None = None,
     unseen_readers: Sequence[str] = (),
     overflowed: int = 0,
+    declared: object = None,
+    outputs: Iterable[Mapping[str, object]] = (),
+    cwd: Path | None = None,
+    listed: Iterable[Path] = (),
 ) -> Captured:
     """Digest every file, write `data.json` into `into`, and return the facts with one gap for each doubt.
 
     `sys_path` finds the distribution a file belongs to, `root` makes paths relative as well, `unseen_readers` are
-    loaded libraries that may have read files unseen, `overflowed` counts openings that were not recorded. The fact
-    `identity` is "complete", "partial" (sampled, missing or unrecorded files), "none" (no file was read) or "unknown"
-    (no file was seen, but a library that reads unseen is loaded). Raises OSError when `into` cannot be written.
+    loaded libraries that may have read files unseen, `overflowed` counts openings that were not recorded. `declared`
+    is what the user named (name -> absolute paths): files of it stand for all that was read unseen. `outputs` are the
+    files that were written (see `output_rows`), `cwd` where the run was started, `listed` files of which it saw the
+    name alone: they are entered without a digest. The fact `identity` is "complete",
+    "partial" (sampled, missing or unrecorded files), "none" (no file was read) or "unknown" (no file was seen, but a
+    library that reads unseen is loaded). Raises OSError when `into` cannot be written.
     """
     reader = _Reader(limits or DataLimits())
-    owners = _Owners(sys_path)
-    rows: list[dict[str, Json]] = [_row(Path(path), reader, owners, root) for path in dict.fromkeys(map(str, paths))]
+    owners = Owners(sys_path)
+    named = expand(declared)
+    names = {path: one.name for one in named for path in one.files}
+    every = dict.fromkeys([*map(str, paths), *names])
+    rows: list[dict[str, Json]] = [_row(Path(path), reader, owners, root) for path in every]
     rows = [row for row in rows if row["kind"] != "directory"]
+    for row in rows:
+        if str(row["path"]) in names:
+            row["declared"] = names[str(row["path"])]
+    rows += [_listed_row(path, root) for path in listed if str(path) not in every]
     missing = [row for row in rows if row["kind"] == "missing"]
     sampled = [row for row in rows if row["kind"] == "sampled"]
-    gaps = list(_gaps(missing, sampled, unseen_readers, overflowed))
+    unseen = () if names else unseen_readers
+    unclear = [one for one in named if one.is_address or one.is_capped or not one.files]
+    gaps = [*_gaps(missing, sampled, unseen, overflowed, bool(names)), *declared_gaps(named)]
     identity = "complete"
     if not rows:
-        identity = "unknown" if unseen_readers else "none"
-    elif missing or sampled or overflowed or unseen_readers:
+        identity = "unknown" if unseen or unclear else "none"
+    elif missing or sampled or overflowed or unseen or unclear:
         identity = "partial"
     lines = sorted(f"{row.get('sha256') or row['kind']} {row.get('distribution') or ''}" for row in rows)
     facts: dict[str, Json] = {
         "identity": identity,
-        "files": len(rows),
-        "bytes": sum(int(str(row.get("size") or 0)) for row in rows),
+        "files": sum(row["kind"] != LISTED for row in rows),
+        "bytes": sum(int(str(row.get("size") or 0)) for row in rows if row["kind"] != LISTED),
         "digest": hashlib.sha256("\n".join(lines).encode()).hexdigest() if rows else None,
         "unseen_readers": list(unseen_readers),
     }
     into.mkdir(parents=True, exist_ok=True)
     file = into / "data.json"
-    whole = {"schema": 1, **facts, "overflowed": overflowed, "items": rows}
+    whole = {
+        "schema": 1,
+        **facts,
+        "overflowed": overflowed,
+        "declared": [one.as_json({str(row["path"]): row for row in rows}) for one in named],
+        "outputs": output_rows(outputs, root, cwd),
+        "items": rows,
+    }
     file.write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return Captured(facts=facts, gaps=gaps, files=[file])
 
 
 def _gaps(
-    missing: Sequence[dict[str, Json]], sampled: Sequence[dict[str, Json]], unseen: Sequence[str], overflowed: int
+    missing: Sequence[dict[str, Json]],
+    sampled: Sequence[dict[str, Json]],
+    unseen: Sequence[str],
+    overflowed: int,
+    is_declared: bool,
 ) -> Iterable[Gap]:
     if missing:
         yield Gap(
@@ -105,7 +138,7 @@ def _gaps(
             PART,
             f"{overflowed} opening(s) of further data files were not recorded",
             "declare the data set, or pack it into fewer files",
-            blocking=True,
+            blocking=not is_declared,
         )
     if unseen:
         yield Gap(
@@ -122,24 +155,45 @@ def _some(rows: Sequence[dict[str, Json]], shown: int = 3) -> str:
 
 
 def changed_files(recorded: Iterable[dict[str, Json]], current: Iterable[dict[str, Json]]) -> list[str]:
-    """Paths (relative where known) whose digest in `current` is not the recorded one, missing ones included.
+    """Names of the files whose digest in `current` is not the recorded one, missing ones included.
 
-    Both are the `items` of a data.json. A sampled digest is compared with a sampled one only.
+    Both are the `items` of a data.json. A file is found again by its relative path, that of a hub's cache by its
+    repository, any other by where it is. Where only one side was sampled, or read, and the sizes are equal, nothing is
+    known.
     """
-
-    def key(row: dict[str, Json]) -> str:
-        return str(row.get("relative") or row["path"])
-
-    now = {key(row): row for row in current}
+    now = {name_of(row): row for row in current}
     changed = []
     for row in recorded:
-        other = now.get(key(row), {})
-        if (row.get("sha256"), row["kind"]) != (other.get("sha256"), other.get("kind")):
-            changed.append(key(row))
+        name = name_of(row)
+        other = now.get(name, {})
+        kinds = {row.get("kind"), other.get("kind")}
+        if len(kinds) == 2 and kinds <= {"full", "sampled", LISTED}:
+            is_other = row.get("size") != other.get("size")
+        else:
+            is_other = (row.get("sha256"), row.get("kind")) != (other.get("sha256"), other.get("kind"))
+        if is_other:
+            then, here = _revision(row), _revision(other)
+            changed.append(name if then == here or None in (then, here) else f"{name} ({then} then, {here} now)")
     return changed
 
 
-def _row(path: Path, reader: _Reader, owners: _Owners, root: Path | None) -> dict[str, Json]:
+def name_of(row: Mapping[str, Json]) -> str:
+    """By what a file is found again in another run: relative path, hub repository, or path."""
+    return str(row.get("relative") or hub_name(row.get("hub")) or row.get("path"))
+
+
+def weaker_files(*recorded: Iterable[Mapping[str, Json]]) -> list[str]:
+    """Names of the files in the `items` of data.json files whose digest covers samples of their content only."""
+    found = (name_of(row) for rows in recorded for row in rows if row.get("kind") == "sampled")
+    return list(dict.fromkeys(found))
+
+
+def _revision(row: Mapping[str, Json]) -> str | None:
+    hub = row.get("hub")
+    return str(hub.get("revision"))[:12] if isinstance(hub, dict) else None
+
+
+def _row(path: Path, reader: _Reader, owners: Owners, root: Path | None) -> dict[str, Json]:
     row: dict[str, Json] = {"path": str(path)}
     if root is not None and path.is_relative_to(root):
         row["relative"] = path.relative_to(root).as_posix()
@@ -154,10 +208,22 @@ def _row(path: Path, reader: _Reader, owners: _Owners, root: Path | None) -> dic
     except OSError as error:
         return {**row, "kind": "missing", "reason": type(error).__name__}
     row.update(kind="full" if whole else "sampled", sha256=digest)
+    hub = hub_of(path, digest if whole else None)
+    if hub is not None:
+        row["hub"] = hub
     owner = owners.owner(path)
     if owner is not None:
         name, version, recorded = owner
         row.update(distribution=f"{name}=={version}", as_installed=recorded == digest if whole and recorded else None)
+    return row
+
+
+def _listed_row(path: Path, root: Path | None) -> dict[str, Json]:
+    row: dict[str, Json] = {"path": str(path), "kind": LISTED}
+    if root is not None and path.is_relative_to(root):
+        row["relative"] = path.relative_to(root).as_posix()
+    with contextlib.suppress(OSError):
+        row["size"] = path.stat().st_size
     return row
 
 
@@ -170,68 +236,51 @@ class _Reader:
     started: float = field(default_factory=time.monotonic)
 
     def digest(self, path: Path, size: int) -> tuple[str, bool]:
-        """The sha256 in hex and whether it covers the whole file. A sampled one covers size and blocks, not the time:
-        a copy of the file must have the same."""
+        """The sha256 in hex and whether it covers the whole file."""
         whole = (
             size <= self.limits.full_mb * 1e6
             and self.spent + size <= self.limits.total_mb * 1e6
             and time.monotonic() - self.started <= self.limits.seconds
         )
-        digest = hashlib.sha256()
-        with path.open("rb", buffering=0) as file:
-            if whole:
-                while block := file.read(_CHUNK):
-                    digest.update(block)
-                    self.spent += len(block)
-            else:
-                digest.update(f"sampled {size}".encode())
-                last = max(size - 65536, 0)
-                for number in range(self.limits.blocks):
-                    file.seek(last * number // max(self.limits.blocks - 1, 1))
-                    block = file.read(65536)
-                    digest.update(block)
-                    self.spent += len(block)
-        return digest.hexdigest(), whole
+        if whole:
+            self.spent += size
+            return digest_whole(path), True
+        self.spent += self.limits.blocks * _SAMPLE
+        return digest_sampled(path, size, self.limits.blocks), False
 
 
-class _Owners:
-    """Which installed distribution a file came with, by the RECORD of every distribution on the path, read once."""
-
-    def __init__(self, sys_path: Sequence[str]) -> None:
-        self._sys_path = [entry for entry in sys_path if "site-packages" in entry or "dist-packages" in entry]
-        self._files: dict[str, tuple[str, str, str | None]] | None = None
-
-    def owner(self, path: Path) -> tuple[str, str, str | None] | None:
-        """Name, version and the recorded sha256 in hex, or None for a file that no distribution brought."""
-        real = os.path.realpath(path)
-        if not any(real.startswith(os.path.realpath(entry) + os.sep) for entry in self._sys_path):
-            return None
-        if self._files is None:
-            self._files = self._read()
-        return self._files.get(real)
-
-    def _read(self) -> dict[str, tuple[str, str, str | None]]:
-        from importlib import metadata
-
-        files: dict[str, tuple[str, str, str | None]] = {}
-        for distribution in metadata.distributions(path=self._sys_path):
-            place = os.path.realpath(str(distribution.locate_file("")))
-            fields = distribution.metadata  # parsed anew at every access
-            if fields is None or not fields["Name"]:
-                continue
-            name_of, version = str(fields["Name"]), str(fields["Version"])
-            for line in (distribution.read_text("RECORD") or "").splitlines():
-                rest, _, _ = line.rpartition(",")
-                name, _, recorded = rest.rpartition(",")
-                if not name.endswith((".py", ".pyc", ".so", ".h")):
-                    found = (name_of, version, _hex(recorded))
-                    files.setdefault(os.path.normpath(os.path.join(place, name.strip('"'))), found)
-        return files
+def digest_whole(path: Path) -> str:
+    """The sha256 of a file in hex. Raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
-def _hex(recorded: str) -> str | None:
-    """The sha256 of a RECORD line (urlsafe base64 without padding) in hex."""
-    kind, _, value = recorded.partition("=")
-    if kind != "sha256":
-        return None
-    return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).hex()
+def digest_sampled(path: Path, size: int, blocks: int = DataLimits.blocks) -> str:
+    """The sha256 in hex of the size in bytes and of `blocks` blocks of 64 KiB, spread evenly. Raises OSError.
+
+    It does not cover the time: a copy of the file must have the same.
+    """
+    digest = hashlib.sha256(f"sampled {size}".encode())
+    last = max(size - _SAMPLE, 0)
+    with path.open("rb", buffering=0) as file:
+        for number in range(blocks):
+            file.seek(last * number // max(blocks - 1, 1))
+            digest.update(file.read(_SAMPLE))
+    return digest.hexdigest()
+
+
+def digest_again(path: Path, kind: object) -> dict[str, Json]:
+    """The row of a file with the kind of digest it was recorded with; `kind` "missing" where it cannot be read."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its writer
+            return {"path": str(path), "kind": "missing"}
+        row: dict[str, Json] = {"path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+        if kind == "sampled":
+            return {**row, "kind": "sampled", "sha256": digest_sampled(path, status.st_size)}
+        return {**row, "kind": "full", "sha256": digest_whole(path)}
+    except OSError:
+        return {"path": str(path), "kind": "missing"}

@@ -122,7 +122,11 @@ def _hardware(recorded: Mapping[str, Json], current: Mapping[str, Json]) -> Iter
 
 def _rows(facts: Mapping[str, Json]) -> dict[str, dict[str, Json]]:
     rows = facts.get("packages")
-    return {str(row["name"]): row for row in rows if isinstance(row, dict)} if isinstance(rows, list) else {}
+    return (
+        {str(row["name"]): row for row in rows if isinstance(row, dict) and "name" in row}
+        if isinstance(rows, list)
+        else {}
+    )
 
 
 def _packages(recorded: Mapping[str, Json], current: Mapping[str, Json]) -> Iterator[Difference]:
@@ -133,8 +137,8 @@ def _packages(recorded: Mapping[str, Json], current: Mapping[str, Json]) -> Iter
         bits = _can_change_bits(name, before, after)
         if before.get("version") != after.get("version"):
             yield Difference(what, before.get("version"), after.get("version"), bits)
-        elif _identity(before) != _identity(after):
-            yield Difference(f"{what} build", _identity(before), _identity(after), bits)
+        elif not _is_same_build(before, after):
+            yield Difference(f"{what} build", _shown(before), _shown(after), bits)
 
 
 def _identity(row: Mapping[str, Json]) -> str:
@@ -143,7 +147,25 @@ def _identity(row: Mapping[str, Json]) -> str:
     return "editable" if origin.startswith("editable ") else f"{origin} {row.get('record')}"
 
 
+def _shown(row: Mapping[str, Json]) -> str:
+    """The build for people, with the beginning of its digest."""
+    record = row.get("record")
+    return _identity({**row, "record": record[:12] if isinstance(record, str) else "of unknown content"})
+
+
+def _is_same_build(before: Mapping[str, Json], after: Mapping[str, Json]) -> bool:
+    """True for the same files, wherever they had been installed from; without a RECORD the origin has to do."""
+    one, other = _identity(before), _identity(after)
+    records = [row.get("record") for row in (before, after)]
+    return one == other or ("editable" not in (one, other) and None not in records and records[0] == records[1])
+
+
+def is_native(name: str) -> bool:
+    """True for a distribution whose libraries torch or numpy load without importing it."""
+    return _NATIVE.match(name) is not None
+
+
 def _can_change_bits(name: str, *rows: Mapping[str, Json]) -> bool:
-    if _NATIVE.match(name):
+    if is_native(name):
         return True
     return name not in HARMLESS and any(row.get("imported") is not False for row in rows if row)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from . import cells
 from .captured import Captured, Gap
 from .secrets import redact, redact_value
 
@@ -33,6 +34,9 @@ ALLOWED_NAMES = frozenset(
         "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
     }
 )  # fmt: skip
+
+_OF_ONE_LAUNCH = "TORCHELASTIC_"
+"""Variables that torchrun makes up anew each time, such as the id of the launch and a temporary file."""
 
 
 def capture_process(allow_env: Iterable[str] = ()) -> Captured:
@@ -88,7 +92,7 @@ def _entry(gaps: list[Gap]) -> Json:
     file = getattr(main, "__file__", None)
     original = list(getattr(sys, "orig_argv", []))
     form, module = "script", None
-    if "ipykernel" in sys.modules and not file:
+    if not file and cells.shell() is not None:
         form = "notebook"
     elif spec is not None and getattr(spec, "name", None):
         form, module = "module", str(spec.name).removesuffix(".__main__")
@@ -97,7 +101,7 @@ def _entry(gaps: list[Gap]) -> Json:
     elif str(file) == "<stdin>":
         form = "stdin"
 
-    if form in ("stdin", "interactive", "notebook"):
+    if form in ("stdin", "interactive", "notebook") and cells.typed(form) is None:
         seen = {"stdin": "standard input", "interactive": "an interactive prompt", "notebook": "a notebook"}[form]
         gaps.append(
             Gap(
@@ -107,7 +111,8 @@ def _entry(gaps: list[Gap]) -> Json:
                 blocking=True,
             )
         )
-    arguments, hidden = redact_arguments(sys.argv[1:])
+    # Those of a notebook are its kernel's.
+    arguments, hidden = redact_arguments(sys.argv[1:] if form != "notebook" else [])
     if hidden:
         gaps.append(
             Gap(
@@ -279,7 +284,8 @@ def _variables(allowed: frozenset[str]) -> Json:
     values: dict[str, Json] = {}
     others: list[str] = []
     for name, value in sorted(os.environ.items()):
-        if name in allowed or name in ALLOWED_NAMES or name.startswith(ALLOWED_PREFIXES):
+        is_known = name in ALLOWED_NAMES or name.startswith(ALLOWED_PREFIXES)
+        if name in allowed or (is_known and not name.startswith(_OF_ONE_LAUNCH)):
             values[name] = redact_value(name, value)
         else:
             others.append(name)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # Where the user keeps the settings (safe.directory in a container) and the reach of the search for a repository.
 _KEPT = ("GIT_CONFIG", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_PATH", "GIT_SSH")
@@ -50,26 +51,8 @@ def run_git(
     `private` hides the user's and the system's configuration. Raises `GitMissing` where there is no git, and
     `GitTrouble` with git's message where it fails or takes longer than `timeout` seconds.
     """
-    try:
-        from git import Git
-        from git.exc import GitCommandError, GitCommandNotFound
-    except ImportError as error:  # GitPython raises ImportError where it finds no git program
-        raise GitMissing(f"GitPython found no git program: {str(error).splitlines()[0]}") from error
-
-    dropped = [n for n in os.environ if n.startswith("GIT_") and (private or not n.startswith(_KEPT))]
-    settings = {**_ALWAYS, **(env or {})}
-    if private:
-        settings |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    unset = [word for name in dropped if name not in settings for word in ("-u", name)]
-    place = ["-C", os.fspath(where)] if where is not None else []
-    command = [*(["env", *unset] if unset else []), Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *place]
-    command += [
-        "-c",
-        "core.fsmonitor=false",
-        "-c",
-        "core.hooksPath=" + os.devnull,
-        *(os.fspath(argument) for argument in arguments),
-    ]
+    Git, failures = _gitpython()
+    command, settings = _command(arguments, where, env, private)
     try:
         with tempfile.TemporaryFile() as feed:
             feed.write(stdin)
@@ -84,13 +67,68 @@ def run_git(
                 strip_newline_in_stdout=False,
                 kill_after_timeout=timeout,
             )
-    except GitCommandNotFound as error:
+    except failures.GitCommandNotFound as error:
         raise GitMissing("the git program has gone") from error
-    except GitCommandError as error:
+    except failures.GitCommandError as error:
         raise GitTrouble(str(error)) from error
     if status:
         raise GitTrouble(trouble.strip() or f"git {arguments[0]} ended with status {status}")
-    return output
+    return bytes(output)
+
+
+def read_git(*arguments: str | os.PathLike[str], where: Path, most: int) -> bytes | None:
+    """Return what `git -C where arguments` prints, None where that is more than `most` bytes: it is ended then.
+
+    The user's and the system's configuration are hidden. Raises as `run_git` does.
+    """
+    Git, failures = _gitpython()
+    command, settings = _command(arguments, where, None, True)
+    try:
+        with tempfile.TemporaryFile() as nothing:
+            process = Git().execute(command, istream=nothing, env=settings, as_process=True)
+    except failures.GitCommandNotFound as error:
+        raise GitMissing("the git program has gone") from error
+    output = process.stdout.read(most + 1)
+    if len(output) > most:
+        process.proc.kill()
+        process.proc.communicate()
+        return None
+    _, trouble = process.proc.communicate()
+    if process.proc.returncode:
+        said = trouble.decode("utf-8", "replace").strip()
+        raise GitTrouble(said or f"git {arguments[0]} ended with status {process.proc.returncode}")
+    return bytes(output)
+
+
+def _gitpython() -> tuple[Any, Any]:
+    """Return GitPython's class for git, and the module of its errors; raises `GitMissing`."""
+    try:
+        from git import Git, exc
+    except ImportError as error:  # GitPython raises ImportError where it finds no git program
+        raise GitMissing(f"GitPython found no git program: {str(error).splitlines()[0]}") from error
+    return Git, exc
+
+
+def _command(
+    arguments: Sequence[str | os.PathLike[str]], where: Path | None, env: Mapping[str, str] | None, private: bool
+) -> tuple[list[str], dict[str, str]]:
+    """Return the words of a git command, and the variables to set for it."""
+    Git, _ = _gitpython()
+    dropped = [n for n in os.environ if n.startswith("GIT_") and (private or not n.startswith(_KEPT))]
+    settings = {**_ALWAYS, **(env or {})}
+    if private:
+        settings |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    unset = [word for name in dropped if name not in settings for word in ("-u", name)]
+    place = ["-C", os.fspath(where)] if where is not None else []
+    command = [*(["env", *unset] if unset else []), Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *place]
+    command += [
+        "-c",
+        "core.fsmonitor=false",
+        "-c",
+        "core.hooksPath=" + os.devnull,
+        *(os.fspath(one) for one in arguments),
+    ]
+    return command, settings
 
 
 @dataclass(frozen=True)

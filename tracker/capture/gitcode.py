@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .born import made_since
 from .bundle import (
     EXTRA_REF,
     SNAPSHOT_REF,
@@ -58,7 +59,8 @@ class _Capture:
         )
 
     def run(self) -> Captured:
-        snapshot = take_snapshot(self.repo, self.store, self.budget, self.place.skip)
+        place = self.place
+        snapshot = take_snapshot(self.repo, self.store, self.budget, place.skip, place.began, set(place.loaded))
         changed = snapshot.changed()
         kept_out = withhold(self.store, snapshot.entries, snapshot.head, changed, snapshot.stores, self.into)
         extra, extra_out = self._imported_but_ignored(snapshot, kept_out)
@@ -179,7 +181,11 @@ class _Capture:
         """Name what is stored, and the folders a restore shall make although nothing in them is stored."""
         write_listing(self.into / LISTING, entries)
         self.captured.files.append(self.into / LISTING)
-        self.captured.facts["folders"] = [*bare_folders(self.repo.root, entries, self.place.skip)]
+        is_made = made_since(self.place.began)
+        skip = self.place.skip
+        self.captured.facts["folders"] = [
+            *bare_folders(self.repo.root, entries, lambda path: skip(path) or is_made(path))
+        ]
 
     def _published(self) -> str | None:
         """Return the newest ancestor of the commit that a remote has, the commit itself where none has any."""
@@ -253,24 +259,30 @@ class _Capture:
         }
 
     def _tell_of_pointers(self, snapshot: Snapshot) -> None:
-        oids = {snapshot.entries[path][1]: path for path in snapshot.pointers if path in snapshot.entries}
+        oids: dict[str, list[bytes]] = {}  # equal files have equal pointers
+        for path in snapshot.pointers:
+            if path in snapshot.entries:
+                oids.setdefault(snapshot.entries[path][1], []).append(path)
         rows: list[Json] = []
         stale = []
         for oid, content in read_blobs(self.store, oids, snapshot.stores):
-            path = oids[oid]
             words = dict(line.split(" ", 1) for line in content.decode("ascii", "replace").splitlines() if " " in line)
             size = int(words["size"]) if words.get("size", "").isdigit() else None
-            rows.append({"path": _text(path), "oid": words.get("oid"), "size": size})
-            if (self.repo.root / os.fsdecode(path)).stat().st_size != size:
-                stale.append(path)
+            rows += [{"path": _text(path), "oid": words.get("oid"), "size": size} for path in oids[oid]]
+            stale += [path for path in oids[oid] if (self.repo.root / os.fsdecode(path)).stat().st_size != size]
         self.captured.facts["lfs"] = rows
         if rows:
             self._gap(
                 f"{len(rows)} git-lfs file(s) are stored as pointers: {_some(snapshot.pointers)}",
                 "Push them to the lfs store; after a restore, 'git lfs pull' brings them.",
+                blocking=False,  # of those that the run reads the data tells, and stores the small ones
             )
         if stale:
-            self._gap(f"git-lfs file(s) were changed and not committed: {_some(stale)}", "Commit them before the run.")
+            self._gap(
+                f"git-lfs file(s) were changed and not committed: {_some(stale)}",
+                "Commit them before the run.",
+                blocking=False,
+            )
 
     def _tell_of_left_out(self, snapshot: Snapshot, kept_out: Sequence[Withheld]) -> None:
         facts = self.captured.facts
@@ -278,6 +290,8 @@ class _Capture:
             {"path": _text(path), "size": size, "sha256": self._small_hash(path, size)}
             for path, size in snapshot.oversized[:_LISTED]
         ]
+        facts["made"] = [_text(path) for path in snapshot.made[:_LISTED]]
+        facts["late"] = [_text(path) for path in snapshot.late[:_LISTED]]
         facts["unreadable"] = [_text(path) for path in snapshot.unreadable]
         facts["sealed"] = [_text(path) for path in snapshot.sealed]
         facts["withheld"] = [{"path": _text(w.path), "kinds": [*w.kinds], "redacted": w.twin} for w in kept_out]

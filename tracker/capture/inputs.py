@@ -11,14 +11,11 @@ import os
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .captured import Captured, Gap
 from .plainfiles import LISTING, blob_id, file_mode, is_installed, read_listing, write_archive
 from .withheld import new_secrets
-
-if TYPE_CHECKING:
-    pass
 
 ARCHIVE = "inputs.zip"
 _MEGABYTE = 1_000_000
@@ -48,18 +45,28 @@ def keep_inputs(
 
     Reads `data.json` and the listing of the code in `into`. `loaded_files` are the imported modules as known at the
     end, `rewritten` the inputs that the run wrote over, `climbing` those that it named with `..`. Rows of `data.json`
-    get `in_code` where the stored code has the file, `stored` where the archive has it, `from_root` where the project
-    reaches out of itself by a relative path. Raises `OSError` where `into` cannot be written.
+    get `in_code` where the stored code has the file, `lfs` where it has but a pointer of git-lfs to it, `stored` where
+    the archive has it, `from_root` where the project reaches out of itself by a relative path. Raises `OSError` where
+    `into` cannot be written.
     """
     data = json.loads((into / "data.json").read_text(encoding="utf-8"))
     if root is None:
         return Captured()
     code = read_listing(into / LISTING)
-    known = {str(row["path"]) if isinstance(row, dict) else row for row in _code_facts(into).get("outside") or ()}
+    facts = _code_facts(into)
+    known = {str(row["path"]) if isinstance(row, dict) else row for row in facts.get("outside") or ()}
+    pointers = {row.get("path") for row in facts.get("lfs") or () if isinstance(row, dict)}
+    late = {name for name in facts.get("late") or () if isinstance(name, str)}
     keeper = _Keeper(root, limits or InputLimits())
     for row in data["items"]:
         stored_as = keeper.real_name(row["path"])  # a folder of the project may be reached through a link in it
-        if stored_as in code:
+        if stored_as in pointers and row["path"] not in rewritten and row["kind"] != "missing":
+            row["lfs"] = True
+            row["stored"] = keeper.take(stored_as, keeper.kept_by_lfs)
+        elif stored_as in late and row["path"] in rewritten:
+            row["rewritten"] = True
+            keeper.lost.append(stored_as)
+        elif stored_as in code and stored_as not in pointers:
             row["in_code"] = True
             keeper.compare(stored_as, code[stored_as][1], row["path"] in rewritten)
         elif row["path"] in rewritten:
@@ -98,6 +105,7 @@ class _Keeper:
         self.changed: list[str] = []
         self.secret: list[str] = []
         self.large: list[str] = []
+        self.kept_by_lfs: list[str] = []
         self.modules: list[str] = []
         self.climbing: list[str] = []
 
@@ -115,8 +123,8 @@ class _Keeper:
         if blob_id(path.read_bytes(), algorithm) != oid:
             self.changed.append(relative)
 
-    def take(self, relative: str) -> bool:
-        """Store one file if it is small and shows no secret; say whether it is stored."""
+    def take(self, relative: str, too_large: list[str] | None = None) -> bool:
+        """Store one file if it is small and shows no secret; say whether it is stored. Large ones are noted."""
         path = self.root / relative
         mode = file_mode(path)
         try:
@@ -124,7 +132,7 @@ class _Keeper:
             if not path.resolve().is_relative_to(self.root.resolve()) or not relative.isprintable():
                 return False  # below a link that leads out of the project: data from elsewhere
             if mode is None or size > min(self.left, self.limits.max_file_mb * _MEGABYTE):
-                self.large.append(relative)
+                (self.large if too_large is None else too_large).append(relative)
                 return False
             if path.is_symlink():
                 mode = "100644"  # its content is what was read; the link's target is stored, or not, by itself
@@ -201,6 +209,15 @@ class _Keeper:
                     "data",
                     f"{_some(self.large)} is ignored by git and too large to store: its digest is known",
                     "Keep the file: a re-run takes it from where it was.",
+                    blocking=False,
+                )
+            )
+        if self.kept_by_lfs:
+            found.append(
+                Gap(
+                    "data",
+                    f"{_some(self.kept_by_lfs)} is kept by git-lfs and too large to store: its digest is known",
+                    "Keep the file, or push it to the lfs store: a re-run takes it from where it was.",
                     blocking=False,
                 )
             )

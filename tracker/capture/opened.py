@@ -1,8 +1,7 @@
-"""Which files the training process opens to read: an audit hook, and wrappers for readers it cannot see.
+"""Which files the training process opens, seen by an audit hook.
 
 An audit hook cannot be removed, so this one is small, silent when inactive, never raises and never opens a file.
-Readers written in C++ or Rust (parquet, HDF5, safetensors, OpenCV) open files behind Python's back; where they are
-loaded, their Python entry is wrapped to note the path.
+Readers and writers in C++ or Rust open files behind Python's back: `readers` wraps those.
 """
 
 from __future__ import annotations
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
 
 MAX_PATHS = 10_000
 """Unique paths kept; a data set of more files is recorded as incomplete."""
+
+MAX_FOLDERS = 1_000
+"""Folders kept whose names were listed."""
 
 _IGNORED_ENDINGS = (".py", ".pyc", ".pyi", ".so", ".pth", ".egg-link", ".dll", ".dylib", "pyvenv.cfg", ".pyx", ".ipynb")
 _IGNORED_STARTS = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/", "/usr/lib/", "/lib/")
@@ -47,6 +49,8 @@ class OpenedFiles:
         self._written: dict[str, int | None] = {}
         self._since = time.time_ns()
         self._climbing: dict[str, None] = {}
+        self._absolute: dict[str, None] = {}
+        self._listed: dict[str, None] = {}
         self._ignored: tuple[str, ...] = _IGNORED_STARTS
         self._installed = False
         self._folders: set[str] = set()
@@ -77,6 +81,19 @@ class OpenedFiles:
         """Those of `paths` that were written after they had been read: what was read cannot be known any more."""
         return [path for path in self.paths() if _last_written(path) != self._read[path]]
 
+    def outputs(self, most: int = 2_000) -> list[dict[str, object]]:
+        """What this process wrote: rows of `path`, `absolute` (it was named so) and `climbing` (named with `..`)."""
+        made = [path for path in tuple(self._written) if self._is_data(path)]
+        return [
+            {"path": path, "absolute": path in self._absolute, "climbing": path in self._climbing}
+            for path in [*made, *self.rewritten()][:most]
+        ]
+
+    def listed(self) -> tuple[list[str], int]:
+        """Folders whose names were listed, and the time since when the run goes on, in ns since 1970."""
+        folders = dict.fromkeys(map(os.path.normpath, tuple(self._listed)))
+        return [folder for folder in folders if self._is_data(os.path.join(folder, "x"))], self._since
+
     def climbing(self) -> list[str]:
         """Those of `paths` that were named with `..` in them: they are found from elsewhere only by chance."""
         return [path for path in self.paths() if path in self._climbing]
@@ -97,13 +114,22 @@ class OpenedFiles:
 
     def note(self, path: object) -> None:
         """Add a path that a reader was given; anything that is not the path of a local file is passed over."""
-        try:
-            name = os.fspath(path)  # type: ignore[call-overload]
-        except TypeError:
-            return
-        text = os.fsdecode(name)
-        if "://" not in text:
+        text = _local(path)
+        if text is not None:
             self._add(os.path.abspath(text), self._read)
+
+    def note_written(self, path: object) -> None:
+        """Add a path that a writer was given, likewise."""
+        text = _local(path)
+        if text is None:
+            return
+        name = os.path.abspath(text)
+        self._add(name, self._written)
+        if name in self._written:
+            if os.path.isabs(text):
+                self._absolute[name] = None
+            if ".." in text:
+                self._climbing[name] = None
 
     def report_children(self, folder: str | Path) -> None:
         """Have every child that multiprocessing forks from now on write what it read into `folder` when it ends.
@@ -121,7 +147,7 @@ class OpenedFiles:
         if path in self._read or path in self._written:
             return
         if len(kind) >= self.limit:
-            self.overflowed += 1
+            self.overflowed += kind is self._read
             return
         kind[path] = _last_written(path)
 
@@ -129,11 +155,13 @@ class OpenedFiles:
         # Everything is bound here: at interpreter exit module globals may already be gone.
         join, getcwd, fsdecode, fspath = os.path.join, os.getcwd, os.fsdecode, os.fspath
         normal, read, written, add = os.path.normpath, self._read, self._written, self._add
-        climbing = self._climbing
-        endings, both = _IGNORED_ENDINGS, _READ_WRITE
+        climbing, absolute, listed = self._climbing, self._absolute, self._listed
+        endings, both, most, stdlib = _IGNORED_ENDINGS, _READ_WRITE, MAX_FOLDERS, self._stdlib
 
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
-            if event != "open" and event != "sqlite3.connect":
+            # Compared one by one: the name of an event is a new text each time, which a table would have to hash.
+            lists = event == "os.scandir" or event == "os.listdir"
+            if event != "open" and not lists and event != "sqlite3.connect":
                 return
             if not self.active:
                 return
@@ -141,6 +169,12 @@ class OpenedFiles:
                 path = arguments[0]
                 if isinstance(path, int):
                     return  # a descriptor: opened, and seen, under its name before
+                if lists:
+                    text = path if type(path) is str else "" if path is None else fsdecode(fspath(path))
+                    # Importing lists the folders of packages, by the hundred.
+                    if "-packages" not in text and not text.startswith(stdlib) and len(listed) < most:
+                        listed[text if text[:1] == "/" else join(getcwd(), text)] = None
+                    return
                 text = path if type(path) is str else fsdecode(fspath(path))
                 if text.endswith(endings) or text.startswith(self._ignored):
                     return
@@ -152,12 +186,16 @@ class OpenedFiles:
                     return
                 else:
                     writes = False
-                if text[0] != "/":
+                is_relative = text[0] != "/"
+                if is_relative:
                     text = join(getcwd(), text)
                 path = normal(text)
-                add(path, written if writes else read)
-                if ".." in text and path in read:
+                kind = written if writes else read
+                add(path, kind)
+                if ".." in text and path in kind:
                     climbing[path] = None
+                if writes and not is_relative and path in written:
+                    absolute[path] = None
             except Exception:
                 return  # KeyboardInterrupt is the user's and passes
 
@@ -172,6 +210,15 @@ class OpenedFiles:
             return False  # the default store of MLflow, which a script's own calls open
         inside_stdlib = path.startswith(self._stdlib)
         return not inside_stdlib or "site-packages" in path or "dist-packages" in path
+
+
+def _local(path: object) -> str | None:
+    """The path of a local file as text; None for an open file, a buffer or an address."""
+    try:
+        text = os.fsdecode(os.fspath(path))  # type: ignore[call-overload]
+    except TypeError:
+        return None
+    return None if "://" in text else text
 
 
 def _last_written(path: str, stat: Callable[[str], os.stat_result] = os.stat) -> int | None:
@@ -219,89 +266,3 @@ def children_paths(folder: str | Path) -> list[str]:
 
 opened = OpenedFiles()
 """The one collector of this process."""
-
-READERS: dict[str, tuple[str, ...]] = {
-    "pandas": ("read_parquet", "read_feather", "read_orc", "read_hdf"),
-    "pyarrow.parquet": ("read_table", "read_pandas", "ParquetFile.__init__", "ParquetDataset.__init__"),
-    "pyarrow": ("memory_map",),
-    "pyarrow.dataset": ("dataset",),
-    "pyarrow.csv": ("read_csv",),
-    "pyarrow.feather": ("read_table", "read_feather"),
-    "h5py": ("File.__init__",),
-    "safetensors.torch": ("load_file",),
-    "safetensors.numpy": ("load_file",),
-    "cv2": ("imread", "VideoCapture"),
-    "torch": ("from_file",),
-    "torchvision.io": ("read_image", "read_video", "read_file"),
-    "torchaudio": ("load",),
-    "polars": ("read_parquet", "scan_parquet", "read_csv", "scan_csv", "read_ipc"),
-    "lmdb": ("open",),
-    "netCDF4": (),
-    "tensorflow": (),
-    "duckdb": (),
-}
-"""Libraries whose readers the audit hook does not see, with the functions that take the path first."""
-
-
-def watch_readers(collector: OpenedFiles = opened) -> list[str]:
-    """Wrap the readers that are loaded, each once; return the loaded libraries that cannot be wrapped.
-
-    A name that a script imported before this call keeps calling the unwrapped function.
-    """
-    unseen = []
-    for module_name, names in READERS.items():
-        module = sys.modules.get(module_name)
-        if module is None:
-            continue
-        try:
-            wrapped = [_wrap(module, name, collector) for name in names if hasattr(module, name.partition(".")[0])]
-        except Exception:
-            wrapped = []
-        if not any(wrapped):
-            unseen.append(module_name)
-    return unseen
-
-
-def _wrap(module: Any, name: str, collector: OpenedFiles) -> bool:
-    owner_name, _, method = name.partition(".")
-    owner = getattr(module, owner_name) if method else module
-    attribute = method or owner_name
-    original = getattr(owner, attribute)
-    collectors: list[OpenedFiles] | None = getattr(original, "__notes_to__", None)
-    if collectors is not None:
-        if collector not in collectors:
-            collectors.append(collector)
-        return True
-    noted_by = [collector]
-    if isinstance(original, type) or (method and attribute not in vars(owner)):
-        return False  # a class that is replaced would fail isinstance; an inherited method is not this class's
-    position = 1 if method else 0
-
-    @functools.wraps(original)
-    def reader(*args: Any, **kwargs: Any) -> Any:
-        try:
-            given = args[position] if len(args) > position else _path_argument(kwargs)
-            paths = given if isinstance(given, (list, tuple)) else (given,)
-            if not _writes(args[position + 1 :], kwargs):
-                for one in noted_by:
-                    if one.active:
-                        for path in paths:
-                            one.note(path)
-        except Exception:
-            pass  # a path we cannot read is the reader's own business
-        return original(*args, **kwargs)
-
-    reader.__notes_to__ = noted_by  # type: ignore[attr-defined]
-    setattr(owner, attribute, reader)
-    return True
-
-
-def _path_argument(kwargs: dict[str, Any]) -> object:
-    names = ("path", "source", "where", "filename", "name", "path_or_buf", "path_or_paths", "uri")
-    return next((kwargs[name] for name in names if name in kwargs), None)
-
-
-def _writes(further: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a mode argument (`h5py.File(name, "w")`) says that the file is an output."""
-    mode = kwargs.get("mode", further[0] if further else None)
-    return isinstance(mode, str) and mode in ("w", "x", "w-", "a")

@@ -165,9 +165,10 @@ def _origin(distribution: metadata.Distribution, location: str) -> str:
     if text:
         direct = json.loads(text)
         url = str(direct.get("url", ""))
+        inner = f"#subdirectory={direct['subdirectory']}" if direct.get("subdirectory") else ""
         if "vcs_info" in direct:
             vcs = direct["vcs_info"]
-            return f"vcs {vcs.get('vcs', 'git')}+{redact_url(url)}@{vcs.get('commit_id', 'unknown')}"
+            return f"vcs {vcs.get('vcs', 'git')}+{redact_url(url)}@{vcs.get('commit_id', 'unknown')}{inner}"
         if direct.get("dir_info", {}).get("editable"):
             return f"editable {unquote(urlsplit(url).path)}"
         if "dir_info" in direct:
@@ -175,7 +176,11 @@ def _origin(distribution: metadata.Distribution, location: str) -> str:
         archive = direct.get("archive_info", {})
         sha = archive.get("hashes", {}).get("sha256") or str(archive.get("hash", "")).removeprefix("sha256=")
         name = url.rpartition("/")[2]
-        return f"file {name} {sha or 'unknown'}" if url.startswith("file:") else f"url {redact_url(url)} {sha}".strip()
+        return (
+            f"file {name} {sha or 'unknown'}"
+            if url.startswith("file:")
+            else f"url {redact_url(url)}{inner} {sha}".strip()
+        )
     # `setup.py develop` and a source directory on the path leave an .egg-info beside the sources.
     if Path(str(getattr(distribution, "_path", ""))).suffix == ".egg-info" and not _is_site(location):
         return f"editable {location}"
@@ -219,7 +224,8 @@ def requirements_text(packages: Sequence[Package], python: Mapping[str, Json]) -
             lines.append(f"{package.name} @ {rest}")
         elif kind == "url":
             url, _, sha = rest.partition(" ")
-            lines.append(f"{package.name} @ {url}" + (f"#sha256={sha}" if sha else ""))
+            joined = "&" if "#" in url else "#"
+            lines.append(f"{package.name} @ {url}" + (f"{joined}sha256={sha}" if sha else ""))
         else:
             lines.append(f"# {kind}: {package.name}=={package.version} from {rest}")
     return "\n".join(lines) + "\n"

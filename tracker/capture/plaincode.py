@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .born import made_since
 from .captured import Captured, Gap
 from .plainfiles import (
     LISTING,
@@ -38,6 +39,7 @@ def capture_plain(place: Place, into: Path, limits: CodeLimits) -> Captured:
     entries: dict[bytes, tuple[str, str]] = {}
     withheld: list[Json] = []
     skipped: list[Json] = []
+    late: list[Json] = []
     left = limits.max_total_mb * _MEGABYTE
     for path in files:
         mode = file_mode(path)
@@ -65,6 +67,8 @@ def capture_plain(place: Place, into: Path, limits: CodeLimits) -> Captured:
             )
             continue
         left -= size
+        if place.began is not None and os.lstat(path).st_mtime > place.began:
+            late.append(name)
         entries[os.fsencode(name)] = (mode, blob_id(content))
     if skipped:
         captured.gaps.append(
@@ -88,6 +92,7 @@ def capture_plain(place: Place, into: Path, limits: CodeLimits) -> Captured:
         "entry": place.relative(place.script, root),
         "cwd": place.relative(place.cwd, root),
         "skipped": skipped,
+        "late": late,
         "withheld": withheld,
         **captured.facts,
     }
@@ -95,7 +100,9 @@ def capture_plain(place: Place, into: Path, limits: CodeLimits) -> Captured:
         target = into / "code.zip"
         write_archive(target, root, [(path, mode) for path, (mode, _) in entries.items()])
         write_listing(into / LISTING, entries)
-        captured.facts["folders"] = [*bare_folders(root, entries, place.skip)]
+        is_made = made_since(place.began)
+        folders = bare_folders(root, entries, lambda path: place.skip(path) or is_made(path))
+        captured.facts["folders"] = [*folders]
         captured.files += [
             target,
             into / LISTING,
@@ -122,8 +129,9 @@ def _candidates(place: Place, root: Path, captured: Captured) -> Iterator[Path]:
                 "Put the project under git ('git init' in its top folder), so that all of it is captured.",
             )
         )
+    is_made = made_since(place.began)
     try:
-        found = list(source_files(root, _MOST_FILES, place.skip))
+        found = list(source_files(root, _MOST_FILES, lambda path: place.skip(path) or is_made(path)))
     except OverflowError as overflow:
         found = []
         reason = str(overflow)

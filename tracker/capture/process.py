@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from .. import reproducing
-from . import environment, hyperparameters, randomness
+from . import cells, environment, hyperparameters, launchers, randomness
 from .captured import Captured, Gap, guarded
 from .class_weights import ClassWeights, from_given, from_sampler, from_tensor
-from .entropy import entropy
-from .opened import opened, watch_readers
+from .opened import opened
+from .readers import watch_readers
+from .seedings import seedings
 
 if TYPE_CHECKING:
     from ..rules.engine import Settings
@@ -39,6 +40,7 @@ class ProcessFacts:
         self._facts: dict[str, Json] = {}
         self._params: dict[str, str] = {}
         self._python_at_entry = ""
+        self._is_launched = False
         self._weights: ClassWeights | None = None
 
     def at_entry(self, frame: FrameType | None, spec: Mapping[str, Any], children: Path) -> dict[str, Any]:
@@ -46,6 +48,8 @@ class ProcessFacts:
 
         Forked children (data-loader workers) report the files they open into the folder `children`.
         """
+        seedings.report_to(str(children))
+        self._is_launched = bool(spec.get("launched"))
         if self._settings.capture.data:
             children.mkdir(exist_ok=True)
             opened.report_children(children)
@@ -65,7 +69,7 @@ class ProcessFacts:
             "seeding": state.facts,
             "at_import": at_import.as_json(),
             "at_entry": at_entry.as_json(),
-            "numpy_entropy": entropy.as_json(),
+            "seedings": seedings.as_json(),
         }
         self._facts["randomness"] = {**state.facts, "state_captured": not at_entry.failed}
         self._python_at_entry = at_entry.digests().get("python", "")
@@ -167,7 +171,7 @@ class ProcessFacts:
             # CUDA's generators come up when a device is first used, mostly inside the block.
             at_import = randomness.capture_at_import().with_cuda_since(randomness.RandomState.capture())
             self._content["randomness"]["at_import"] = at_import.as_json()
-            self._content["randomness"]["numpy_entropy"] = entropy.as_json()
+            self._content["randomness"]["seedings"] = seedings.as_json()
         return self._with_files()
 
     def _with_files(self) -> dict[str, Any]:
@@ -179,7 +183,11 @@ class ProcessFacts:
         self._content["opened"] = opened.paths() if self._settings.capture.data else []
         self._content["rewritten"] = opened.rewritten() if self._settings.capture.data else []
         self._content["climbing"] = opened.climbing() if self._settings.capture.data else []
+        self._content["outputs"] = opened.outputs() if self._settings.capture.data else []
+        self._content["listed"] = opened.listed() if self._settings.capture.data else []
         self._content["opened_overflow"] = opened.overflowed
+        self._content["started_as"] = launchers.started_as()
+        self._content["typed"] = cells.typed(self._content.get("environment", {}).get("entry", {}).get("form"))
         self._content["gaps"] = self.gaps()
         return self._content
 
@@ -187,13 +195,33 @@ class ProcessFacts:
         """The facts for the rules."""
         return dict(self._facts)
 
+    def started_by(self, words: Sequence[str], world_size: int) -> None:
+        """Keeps how the processes that train together were started: by a process with these words."""
+        launcher = launchers.started_by(words, sys.orig_argv)
+        self._content["launcher"] = launchers.as_json(launcher)
+        if launcher is None:
+            command = " ".join(environment.redact_arguments(words)[0])
+            self.gap(
+                "command",
+                f"the run is {world_size} processes that train together, and a re-run starts one",
+                f"start them as they were started: {command}" if command else "start them as they were started",
+            )
+        elif not launcher:
+            self.gap(
+                "randomness",
+                f"the script started {world_size} processes itself: what it drew before, unseeded, is not known",
+                "seed the generators, or start the processes with torchrun",
+                blocking=False,
+            )
+
     def gap(self, part: str, what: str, fix: str, blocking: bool = True) -> None:
         """Names something a later reader would miss."""
         self._gaps.append(Gap(part, what, fix, blocking))
 
     def gaps(self) -> list[dict[str, Json]]:
         """Every gap so far, as it is stored."""
-        return [gap.as_json() for gap in self._gaps]
+        more = randomness.seeding_gaps(self._is_launched)
+        return [gap.as_json() for gap in (*self._gaps, *more)]
 
     def _take(self, captured: Captured) -> None:
         self._gaps += captured.gaps

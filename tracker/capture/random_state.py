@@ -223,7 +223,7 @@ def restore(state: RandomState) -> list[str]:
         ("python", state.python, _put_python),
         ("numpy", state.numpy, _put_numpy),
         ("torch", state.torch, _put_torch),
-        *((f"cuda:{device}", stored, _put_cuda(int(device))) for device, stored in state.cuda.items()),
+        *((f"cuda:{device}", stored, _put_cuda(device)) for device, stored in state.cuda.items()),
     ):
         if stored is None:
             continue
@@ -250,9 +250,10 @@ def _put_torch(stored: Mapping[str, Any]) -> None:
     torch.default_generator.set_state(_bytes_tensor(torch, stored["state"]))
 
 
-def _put_cuda(device: int) -> Any:
+def _put_cuda(name: str) -> Any:
     def put(stored: Mapping[str, Any]) -> None:
         torch: Any = sys.modules["torch"]
+        device = int(name)
         if not torch.cuda.is_available() or device >= torch.cuda.device_count():
             raise RuntimeError(f"CUDA device {device} is not here")
         torch.cuda.set_rng_state(_bytes_tensor(torch, stored["state"]), device)

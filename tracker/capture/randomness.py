@@ -6,14 +6,17 @@ Arithmetic on `RandomState` values: no generator is read or touched, so it works
 from __future__ import annotations
 
 import base64
+import os
 import random
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .captured import Captured, Gap
+from .entropy import packed
 from .random_state import RandomState, capture_at_import, restore
+from .seedings import ENTROPY, FRESH, MOST, SYSTEM, seedings
 from .seeds import SeedOrigin, numpy_origin, python_origin
 
 if TYPE_CHECKING:
@@ -165,14 +168,66 @@ def _drawn_unseeded(at_import: RandomState, facts: Mapping[str, Json]) -> list[G
     return found
 
 
+_TOO_MANY = {
+    ENTROPY: ("generators of numpy", "rng = numpy.random.default_rng(seed)"),
+    FRESH: ("generators like random.Random()", "rng = random.Random(seed)"),
+}
+
+
+def seeding_gaps(is_launched: bool) -> list[Gap]:
+    """What a re-run cannot give again of what the generators of this process, and of its children, began with."""
+    gaps = overflow_gaps(seedings.overflowed)
+    lines = [line for line in seedings.as_json().get(SYSTEM, {}).get("lines", ()) if _is_of_the_project(line)]
+    if lines:
+        shown = ", ".join(lines[:3]) + (f" and {len(lines) - 3} more" if len(lines) > 3 else "")
+        gaps.append(
+            Gap(
+                PART,
+                f"numbers were drawn from the system itself ({shown}): they cannot be repeated",
+                "draw what the training depends on from random.Random or numpy",
+                blocking=False,
+            )
+        )
+    if not is_launched and "multiprocessing.popen_spawn_posix" in sys.modules:
+        gaps.append(
+            Gap(
+                PART,
+                "generators that were made without a seed in processes started by 'spawn' are not known",
+                "start the script by `tracker run`, or seed them",
+                blocking=False,
+            )
+        )
+    return gaps
+
+
+def _is_of_the_project(line: str) -> bool:
+    """Whether a line, as `asked_by` names it, is in a file that is no installed package's."""
+    file = getattr(sys.modules.get(line.split(":")[0]), "__file__", None) or ""
+    return "site-packages" not in file and not file.startswith(os.path.dirname(os.__file__))
+
+
+def overflow_gaps(kinds: Iterable[str]) -> list[Gap]:
+    """The gaps of a process that made more generators without a seed than are kept, by the kinds of `seedings`."""
+    return [
+        Gap(
+            PART,
+            f"more than {MOST[kind]} {_TOO_MANY[kind][0]} were made without a seed: what the later ones began with "
+            "is not stored",
+            f"make one, with a seed, and draw from it: {_TOO_MANY[kind][1]}",
+        )
+        for kind in dict.fromkeys(kinds)
+        if kind in _TOO_MANY
+    ]
+
+
 def own_generator_gap(name: str, generator: random.Random) -> Gap | None:
     """A gap for a `random.Random()` of the script's that fed itself from the system; None where it was seeded."""
     try:
         words = generator.getstate()[1][:-1]
     except NotImplementedError:  # random.SystemRandom has no state at all
         words = ()
-    if words and python_origin(words).seeded is not False:
-        return None
+    if words and (python_origin(words).seeded is not False or seedings.has(FRESH, packed((3, (*words, 624))))):
+        return None  # it was seeded, or a re-run can begin it the same way
     return Gap(
         PART,
         f"the generator {name} ({type(generator).__name__}) was made without a seed: its numbers cannot be repeated",

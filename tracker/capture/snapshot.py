@@ -10,10 +10,11 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .born import made_since
 from .git import RAW_ATTRIBUTES, GitTrouble, PrivateStore, Repository, read_repository
 from .plainfiles import EXECUTABLE, GITLINK, REGULAR, SYMLINK, blob_id
 
@@ -71,6 +72,10 @@ class Snapshot:
     """Files kept by git-lfs whose content lies on disk: the tree has the pointer."""
     sealed: list[bytes] = field(default_factory=list)
     """Files that are encrypted on their way into git: the tree has the encrypted form."""
+    made: list[bytes] = field(default_factory=list)
+    """New files that the run has made itself by now: not in the tree."""
+    late: list[bytes] = field(default_factory=list)
+    """Files of the tree that were written after the run began: what they were before is not known."""
     same: set[bytes] = field(default_factory=set)
     """Paths that differ from the commit in form only: line ends, a sparse checkout."""
 
@@ -80,12 +85,20 @@ class Snapshot:
         return sorted(p for p in paths if self.entries.get(p) != self.head.get(p) and p not in self.same)
 
 
-def take_snapshot(repo: Repository, store: PrivateStore, budget: Budget, skip: Callable[[Path], bool]) -> Snapshot:
+def take_snapshot(
+    repo: Repository,
+    store: PrivateStore,
+    budget: Budget,
+    skip: Callable[[Path], bool],
+    began: float | None = None,
+    loaded: Container[Path] = (),
+) -> Snapshot:
     """Return the state of `repo`, its submodules and embedded repositories, writing new blobs to `store`.
 
-    `skip` tells which paths are not the user's code. Raises `GitTrouble` where git cannot read the repository.
+    `skip` tells which paths are not the user's code. New files made after `began`, in seconds since 1970, are left out
+    unless they are among `loaded`. Raises `GitTrouble` where git cannot read the repository.
     """
-    work = _WorkTree(repo, store, budget, skip)
+    work = _WorkTree(repo, store, budget, skip, began, loaded)
     snapshot = work.take()
     for path, recorded in [*work.links.items(), *((path, None) for path in work.embedded)]:
         inner = _take_nested(work, path, recorded, snapshot)
@@ -113,7 +126,7 @@ def _take_nested(work: _WorkTree, path: bytes, recorded: str | None, snapshot: S
             raise GitTrouble(f"its object format is {repo.object_format}, not {work.repo.object_format}")
         if not is_submodule and repo.common_dir == work.repo.common_dir:
             return None  # a second worktree of the same repository that happens to lie inside
-        inner = take_snapshot(repo, work.store, work.budget, work.skip)
+        inner = take_snapshot(repo, work.store, work.budget, work.skip, work.began, work.loaded)
     except GitTrouble as trouble:
         snapshot.nested.append(Nested(path, is_submodule, None, recorded, True, str(trouble)))
         return None
@@ -133,6 +146,8 @@ def _merge(outer: Snapshot, inner: Snapshot, prefix: bytes) -> None:
     outer.unreadable += [prefix + path for path in inner.unreadable]
     outer.pointers += [prefix + path for path in inner.pointers]
     outer.sealed += [prefix + path for path in inner.sealed]
+    outer.made += [prefix + path for path in inner.made]
+    outer.late += [prefix + path for path in inner.late]
     outer.same |= {prefix + path for path in inner.same}
 
 
@@ -143,8 +158,19 @@ def _rest(nested: Nested) -> tuple[bool, str | None, str | None, bool, str | Non
 class _WorkTree:
     """One repository while its state is taken."""
 
-    def __init__(self, repo: Repository, store: PrivateStore, budget: Budget, skip: Callable[[Path], bool]) -> None:
+    def __init__(
+        self,
+        repo: Repository,
+        store: PrivateStore,
+        budget: Budget,
+        skip: Callable[[Path], bool],
+        began: float | None,
+        loaded: Container[Path],
+    ) -> None:
         self.repo = repo
+        self.began = began
+        self.loaded = loaded
+        self.is_made = made_since(began)
         self.store = store
         self.budget = budget
         self.skip = skip
@@ -172,9 +198,35 @@ class _WorkTree:
         self._store(snapshot, in_form, unbounded)
         snapshot.same |= in_form
         snapshot.sealed += sorted((sealed - snapshot.entries.keys()) & set(new))
-        self._store(snapshot, {p for p in new if p not in sealed and not self.skip(self.place(p))}, self.budget)
+        found = [path for path in new if path not in sealed and not self.skip(self.place(path))]
+        snapshot.made += sorted(path for path in found if self._is_result(self.place(path)))
+        self._store(snapshot, set(found).difference(snapshot.made), self.budget)
         _drop_shadowed(snapshot.entries, new)
+        self._forget_absent(snapshot)
         return snapshot
+
+    def _is_result(self, place: Path) -> bool:
+        """Return whether a new file was made by the run: since it began, and not as a module of it."""
+        return self.is_made(place) and place.resolve() not in self.loaded
+
+    def _forget_absent(self, snapshot: Snapshot) -> None:
+        """Drop from the committed state what is not here by intent, and from both what was never fetched."""
+        for path in snapshot.same - snapshot.entries.keys():
+            snapshot.head.pop(path, None)
+        if not any(key.endswith((".promisor", ".partialclone")) for key in self.repo.settings):
+            return  # nothing can be missing but where git fetches objects when they are asked for
+        both = (snapshot.entries, snapshot.head)
+        oids = sorted({oid for entries in both for mode, oid in entries.values() if mode != GITLINK})
+        feed = "".join(f"{oid}\n" for oid in oids).encode()
+        rows = self.store.git("cat-file", "--batch-check", stdin=feed, borrow=[self.repo.objects]).decode().split("\n")
+        missing = {row.split()[0] for row in rows if row.endswith(" missing")}
+        for path in [path for path, (_, oid) in snapshot.head.items() if oid in missing]:
+            del snapshot.head[path]
+        lost = {path for path, (_, oid) in snapshot.entries.items() if oid in missing}
+        for path in lost:
+            del snapshot.entries[path]
+        # What lies on disk all the same is stored from there, as large as it may be: it is committed.
+        self._store(snapshot, lost, Budget(sys.maxsize, sys.maxsize, sys.maxsize))
 
     def _copy_index(self) -> Path:
         """Copy the index with its time, by which git tells which entries were changed after it was written."""
@@ -319,6 +371,8 @@ class _WorkTree:
                 if not executable_counts:
                     mode = snapshot.entries.get(path, (REGULAR, ""))[0]
                 todo.append((path, mode, status.st_size))
+            if self.began is not None and status.st_mtime > self.began:
+                snapshot.late.append(path)
         # Small ones first, so that one large file does not cost many small ones their place.
         kept = []
         for path, mode, size in sorted(todo, key=lambda item: (item[2], item[0])):

@@ -140,28 +140,70 @@ def check(
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="ID of a run.")],
     b: Annotated[str, typer.Argument(metavar="B", help="ID of another run.")],
+    swap: Annotated[
+        list[str] | None,
+        typer.Option("--swap", metavar="ID|all", help="Run A again with this difference taken from B; repeatable."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", metavar="N", min=1, help="With --swap: run only the first N steps.")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="With --swap: do not ask before stored code is executed.")
+    ] = False,
+    into: Annotated[
+        Path | None,
+        typer.Option("--into", metavar="DIR", help="With --swap: keep what is run in DIR-1, DIR-2, ..."),
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="SECONDS", min=0, help="With --swap: end each run after this.")
+    ] = None,
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> int:
-    """Say what differs between two runs, and which number was the first to differ."""
+    """Say what differs between two runs, which number was the first to differ, and what most likely made it."""
     from .compare import compare as do
 
-    return do(a, b, tracking_uri, as_json)
+    return do(a, b, tracking_uri, as_json, swap or (), steps, yes, into, timeout)
 
 
 @app.command()
 def reproduce(
-    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="ID of the run to do again.")],
+    run_id: Annotated[str | None, typer.Argument(metavar="[RUN_ID]", help="ID of the run to do again.")] = None,
     into: Annotated[
         Path | None, typer.Option("--into", metavar="DIR", help="New folder; ./reproduced-<id> without it.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before stored code is executed.")] = False,
     use_current_env: Annotated[
-        bool, typer.Option("--use-current-env", help="Go on although the environment is not the recorded one.")
+        bool, typer.Option("--use-current-env", help="Go on in this Python, whatever differs from the recorded one.")
     ] = False,
+    rebuild_env: Annotated[
+        bool, typer.Option("--rebuild-env", help="Build the recorded environment even where this one is equal.")
+    ] = False,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="OLD=NEW", help="Where data is now: a file or folder; may be given again."),
+    ] = None,
     use_current_data: Annotated[
         bool, typer.Option("--use-current-data", help="Go on although data files are not the recorded ones.")
     ] = False,
+    base: Annotated[
+        str | None,
+        typer.Option("--base", metavar="REPOSITORY", help="Where a commit is that the stored code builds on."),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", metavar="N", min=1, help="Run and compare only the first N optimizer steps."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", metavar="N", min=1, help="Run and compare only the first N epochs.")
+    ] = None,
+    experiment: Annotated[
+        str | None, typer.Option("--experiment", metavar="NAME", help="Do all runs of this experiment again.")
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="EXPRESSION", help="With --experiment: an MLflow search expression."),
+    ] = None,
     timeout: Annotated[
         float | None, typer.Option("--timeout", metavar="SECONDS", min=0, help="End the re-run after this time.")
     ] = None,
@@ -176,12 +218,37 @@ def reproduce(
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> int:
-    """Restore a run's code and randomness, run it again, and grade how much came out the same."""
+    """Restore a run's code, environment and randomness, run it again, and grade how much came out the same."""
+    from ..errors import ConfigError
     from ..reproduce.plan import Closer
+    from .reproduce import Options
     from .reproduce import reproduce as do
 
-    closer = Closer(until, debug)
-    return do(run_id, into, yes, use_current_env, use_current_data, timeout, tracking_uri, as_json, closer)
+    options = Options(
+        into=into,
+        yes=yes,
+        use_current_env=use_current_env,
+        rebuild_env=rebuild_env,
+        data=tuple(data or ()),
+        use_current_data=use_current_data,
+        base=base,
+        steps=steps,
+        epochs=epochs,
+        timeout=timeout,
+        closer=Closer(until, debug),
+        as_json=as_json,
+    )
+    if experiment is not None:
+        if run_id is not None:
+            raise ConfigError("Give a RUN_ID or --experiment, not both.")
+        from .reproduce_many import reproduce_many
+
+        return reproduce_many(experiment, only or "", options, tracking_uri)
+    if run_id is None:
+        raise ConfigError("Nothing to reproduce. Expected a RUN_ID, or --experiment NAME for all runs of one.")
+    if only is not None:
+        raise ConfigError("--filter chooses among the runs of an experiment: give --experiment NAME with it.")
+    return do(run_id, options, tracking_uri)
 
 
 @app.command()

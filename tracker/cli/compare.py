@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..compare.kinds import RecordedDifference
 from ..compare.recorded import RecordedRun
 from ..compare.runs import RunComparison, compare_runs
-from .output import ExitCode, print_json, print_table, say
+from ..compare.streams import Difference
+from ..errors import ConfigError
+from .output import ExitCode, print_json, print_table, progress, say
+
+if TYPE_CHECKING:
+    from ..reproduce.trial import Trial
 
 _PATCH_LINES = 200
 _ROWS = 40
+_BRIEF = 44
+"""Characters of a value in the table of differences."""
 
 
-def compare(a: str, b: str, tracking_uri: str | None, as_json: bool) -> int:
-    """Prints the comparison; returns 1 when anything that matters differs, 0 when nothing does."""
+def compare(
+    a: str,
+    b: str,
+    tracking_uri: str | None,
+    as_json: bool,
+    swap: Sequence[str] = (),
+    steps: int | None = None,
+    yes: bool = False,
+    into: Path | None = None,
+    timeout: float | None = None,
+) -> int:
+    """Prints the comparison; returns 1 when anything that matters differs, 0 when nothing does.
+
+    With `swap`, the IDs of differences or `all`, A is run again with one of them taken from B at a time: 0 when one
+    alone turns the first number that differs into B's, 1 when none does, 2 when A does not come out again itself.
+    """
+    if not swap and (steps is not None or into is not None or timeout is not None or yes):
+        raise ConfigError("--steps, --into, --timeout and --yes say how differences are swapped: give --swap as well.")
     runs = (RecordedRun.find(a, tracking_uri), RecordedRun.find(b, tracking_uri))
     try:
         comparison = compare_runs(*runs)
+        if swap:
+            return _swap(comparison, *runs, swap, steps, yes, into, timeout, as_json)
         if as_json:
             print_json(comparison.as_json())
         else:
@@ -27,10 +57,78 @@ def compare(a: str, b: str, tracking_uri: str | None, as_json: bool) -> int:
     return ExitCode.FINE if comparison.numbers.n_points else ExitCode.UNJUDGED
 
 
+def _swap(
+    comparison: RunComparison,
+    a: RecordedRun,
+    b: RecordedRun,
+    wanted: Sequence[str],
+    steps: int | None,
+    yes: bool,
+    into: Path | None,
+    timeout: float | None,
+    as_json: bool,
+) -> int:
+    from ..reproduce.swap import bisection, trials
+    from ..reproduce.trial import verdict
+    from .reproduce import ask, show_plan
+
+    task = bisection(a, b, comparison.differences, comparison.numbers, wanted, steps)
+    progress(comparison.explanation)
+    show_plan(task.plan, into if into is not None else Path("a folder that is removed afterwards"))
+    for name, rows in task.chosen:
+        for one in rows:
+            progress(f"swap     {name}: {one.sentence}")
+            if one.hunk is not None:
+                for line in [*(f"-{row}" for row in one.hunk.removed), *(f"+{row}" for row in one.hunk.added)]:
+                    progress(f"         {line}")
+    ask(yes)
+    found = list(trials(task, into, timeout, progress, quiet_stdout=as_json))
+    said, alone = verdict(found)
+    if as_json:
+        print_json(
+            {
+                "schema": 1,
+                "a": comparison.a,
+                "b": comparison.b,
+                "first_difference": task.first.as_json(),
+                "steps": task.steps,
+                "explanation": comparison.explained.as_json(),
+                "trials": [trial.as_json() for trial in found],
+                "verdict": said,
+                "enough_alone": alone,
+            }
+        )
+    else:
+        _show_trials(comparison, task.first, found, said)
+    if found[0].outcome != "A":
+        return ExitCode.UNJUDGED
+    return ExitCode.FINE if alone else ExitCode.FOUND
+
+
+def _show_trials(comparison: RunComparison, first: Difference, found: Sequence[Trial], said: str) -> None:
+    say(comparison.explanation, "bold")
+    say(f"{first.metric} at step {first.step}: A {first.a!r}, B {first.b!r}")
+    words = {"A": "as A", "B": "as B", "other": "another number"}
+    rows = [
+        (
+            trial.swapped,
+            words.get(trial.outcome, trial.outcome),
+            "" if trial.value is None else repr(trial.value),
+            f"{trial.n_as_b} of {trial.n_points}" if trial.n_points else "",
+            trial.detail,
+        )
+        for trial in found
+    ]
+    styles = ["green" if trial.outcome == "B" else "" for trial in found]
+    print_table(("taken from B", "came out", "number", "numbers as in B", "note"), rows, styles)
+    say(said, "bold")
+
+
 def _show(comparison: RunComparison, a: RecordedRun, b: RecordedRun) -> None:
     say(f"A  {a.name}  {a.id}")
     say(f"B  {b.name}  {b.id}")
     say(comparison.explanation, "bold")
+    _show_differences(comparison)
     _show_code(comparison)
     _show_params(comparison)
     _show_environment(comparison)
@@ -44,6 +142,30 @@ def _title(name: str, said: str, differs: bool | None) -> None:
     say(f"{name}: {said}", {True: "bold red", False: "bold green", None: "bold yellow"}[differs])
 
 
+def _show_differences(comparison: RunComparison) -> None:
+    """Everything recorded that differs, once each; what explains the numbers best is first."""
+    found = comparison.differences
+    if not found:
+        return
+    _title("differences", f"{len(found)} recorded, the best explanation first", None)
+    shown = [one for one in found if one.score > 0 or one.kind != "random state"][:_ROWS]
+    rows = [(one.fit, one.id, *(_brief(side) for side in _sides(one)), one.reason) for one in shown]
+    print_table(("explains", "difference", "A", "B", "why"), rows)
+    if len(found) > len(shown):
+        say(f"  and {len(found) - len(shown)} that explain nothing; --json has all of them")
+
+
+def _sides(one: RecordedDifference) -> tuple[object, object]:
+    if one.hunk is None or one.hunk.whole:
+        return one.a, one.b
+    return one.hunk.telling
+
+
+def _brief(value: object) -> str:
+    text = " ".join(_shown(value).split())
+    return text if len(text) <= _BRIEF else f"{text[: _BRIEF - 3]}..."
+
+
 def _show_code(comparison: RunComparison) -> None:
     code = comparison.code
     said = {True: "the same", False: "differs", None: "not known"}[code.same]
@@ -55,11 +177,17 @@ def _show_code(comparison: RunComparison) -> None:
         say(f"  {code.problem}", "yellow")
     for line in code.stat.splitlines():
         say(f"  {line}")
-    lines = code.patch.splitlines()
-    for line in lines[:_PATCH_LINES]:
-        say(f"  {line}", {"+": "green", "-": "red", "@": "cyan"}.get(line[:1]))
-    if len(lines) > _PATCH_LINES:
-        say(f"  {len(lines) - _PATCH_LINES} lines more; --json has them all")
+    left = _PATCH_LINES
+    for hunk in code.hunks:
+        lines = [*(f"-{line}" for line in hunk.removed), *(f"+{line}" for line in hunk.added)]
+        said = "" if hunk.is_program else ", not part of the program"
+        say(f"  {hunk.place}{f' ({hunk.whole})' if hunk.whole else ''}{said}", "cyan")
+        for line in lines[:left]:
+            say(f"  {line}", {"+": "green", "-": "red"}[line[0]])
+        left -= len(lines)
+        if left <= 0:
+            say("  and more; --json has all of it")
+            break
 
 
 def _show_params(comparison: RunComparison) -> None:
@@ -108,8 +236,9 @@ def _show_numbers(comparison: RunComparison) -> None:
     if first is not None:
         say(f"  first difference: {first.metric} at step {first.step}: A {first.a!r}, B {first.b!r} ({first.size})")
     if comparison.cause is not None:
-        likely = "" if comparison.recorded_differences else f"; likely {comparison.cause.likely}"
-        say(f"  where: {comparison.cause.where}{likely}")
+        likely = "" if comparison.explained.likeliest else f"; likely {comparison.cause.likely}"
+        evidence = f" ({comparison.cause.evidence})" if comparison.cause.evidence else ""
+        say(f"  where: {comparison.cause.where}{evidence}{likely}")
     for moment, (x, y) in comparison.weights.items():
         said = "not known" if not (x and y) else "the same" if x == y else "differ"
         say(f"  weights at the {moment}: {said}")

@@ -96,6 +96,11 @@ def is_interactive() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
+def is_terminal() -> bool:
+    """True when somebody looks at stderr, so that a progress bar can be drawn there."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def wants_traceback() -> bool:
     """True when `TRACKER_DEBUG` is set to 1: errors then come with the traceback."""
     return os.environ.get("TRACKER_DEBUG") == "1"

@@ -4,122 +4,224 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from ..compare.recorded import RecordedRun
 from ..errors import ConfigError, ReproduceError
-from ..reproduce.environment import (
-    DataCheck,
-    current_environment,
-    differences_before,
-    is_rebuildable,
-    scope_of,
-)
+from ..reproduce.environment import current_environment, differences_before, is_rebuildable
+from ..reproduce.moved import Moved
+from ..reproduce.outcome import Outcome, judge
 from ..reproduce.plan import PATCH_LINES, Closer, Plan, make_plan
-from ..reproduce.rerun import Rerun, child_environment, new_folder, place_data, rerun, wait_for_upload
+from ..reproduce.prefix import prefix_of
+from ..reproduce.prepared import prepare_data, warnings_before
+from ..reproduce.rerun import Rerun, child_environment, new_folder, rerun, wait_for_upload
 from ..reproduce.restore import restore_code
-from ..reproduce.verdict import NAMES, Grade, Standing, compare_streams, grade, standing_after
+from ..reproduce.verdict import NAMES
 from .output import ExitCode, clean, is_interactive, print_json, print_table, progress
 from .verdicts import exit_code, machine_form, show_verdict
 
 _UPLOAD_SECONDS = 60.0
+_SHOWN = 20
+"""Names of files, packages or differences that are shown before something is executed."""
 
 
-def reproduce(
-    run_id: str,
-    into: Path | None,
-    yes: bool,
-    use_current_env: bool,
-    use_current_data: bool,
-    timeout: float | None,
-    tracking_uri: str | None,
-    as_json: bool,
-    closer: Closer = Closer(),  # noqa: B008 - it is frozen
-) -> int:
+@dataclass(frozen=True)
+class Options:
+    """How a run is done again."""
+
+    into: Path | None = None
+    """New folder for it; `reproduced-<id>` here, if None."""
+    yes: bool = False
+    """Whether stored code is executed without asking."""
+    use_current_env: bool = False
+    """Whether to go on in the Python that runs this, whatever differs."""
+    rebuild_env: bool = False
+    """Whether to build the environment although this one is equal."""
+    data: tuple[str, ...] = ()
+    """`OLD=NEW`: where data is now."""
+    use_current_data: bool = False
+    """Whether to go on although data files are not the recorded ones."""
+    steps: int | None = None
+    epochs: int | None = None
+    timeout: float | None = None
+    """Seconds after which the re-run is ended."""
+    base: str | None = None
+    """Repository to take a commit from that the bundle builds on; the recorded remote, if None."""
+    closer: Closer = field(default_factory=Closer)
+    """A closer look instead of a proof."""
+    as_json: bool = False
+
+
+def reproduce(run_id: str, options: Options, tracking_uri: str | None) -> int:
     """Restores, runs, compares, grades; 0 when the numbers came out again, 1 when not, 2 when there are none.
 
-    With `closer`, what was asked for is not a proof but a closer look: the verdict on the re-run is told instead.
+    With `options.closer`, what was asked for is not a proof but a closer look: the verdict on the re-run is told.
     """
+    if options.closer and (options.steps is not None or options.epochs is not None):
+        raise ConfigError("--steps and --epochs ask for a proof, --until and --debug for a closer look: use either.")
+    if options.use_current_env and options.rebuild_env:
+        raise ConfigError("--use-current-env and --rebuild-env contradict each other: give one of them.")
     original = RecordedRun.find(run_id, tracking_uri)
     try:
-        return _reproduce(original, into, yes, use_current_env, use_current_data, timeout, as_json, closer)
+        again = execute(original, options)
+        if options.closer:
+            return _tell(original, again.done, again.folder, options.as_json)
+        outcome = conclude(original, again)
+        is_stored = outcome.store()
+        if not is_stored:
+            progress("The grade was not written to the store, which cannot be reached.")
+        if options.as_json:
+            print_json(outcome.as_json(is_stored))
+        else:
+            _show_result(outcome)
+        return outcome_code(outcome)
     finally:
         original.close()
 
 
-def _reproduce(
-    original: RecordedRun,
-    into: Path | None,
-    yes: bool,
-    use_current_env: bool,
-    use_current_data: bool,
-    timeout: float | None,
-    as_json: bool,
-    closer: Closer,
-) -> int:
+@dataclass(frozen=True)
+class Again:
+    """A run that was executed again."""
+
+    plan: Plan
+    done: Rerun
+    folder: Path
+    other_data: int
+    """How many data files are not the recorded ones, where that was allowed."""
+    is_rebuilt: bool
+    """Whether an environment was built for it."""
+
+
+def execute(original: RecordedRun, options: Options, log: IO[str] | None = None) -> Again:
+    """Shows what will be executed, asks, restores it and runs it; its output goes to `log`, if one is given."""
     if original.is_alive:
         raise ReproduceError(f"Run {original.given} is still training. Wait until it has ended.")
-    plan = replace(make_plan(original), closer=closer)
-    folder = new_folder(into, plan.own_id)
-    _show(plan, folder)
-    _check_environment(plan, folder, use_current_env)
-    _ask(yes)
-    root, cwd = _restore(original, plan, folder)
+    plan = replace(make_plan(original), closer=options.closer)
+    plan, moved = Moved.parse(options.data, plan.project, plan.cwd).applied(plan)
+    if options.steps is not None or options.epochs is not None:
+        plan = replace(plan, prefix=prefix_of(original.ledger, options.steps, options.epochs))
+    folder = new_folder(options.into, plan.own_id)
+    show_plan(plan, folder)
+    is_other = _check_environment(plan, folder, options)
+    ask(options.yes)
+    root, cwd = _restore(original, plan, folder, options.base)
     try:
-        other_data = _check_data(plan, root, use_current_data)
-    except ReproduceError:
+        if is_other:
+            plan = _build_environment(original, plan, root)
+        other_data = prepare_data(plan, moved, root, options.use_current_data, progress)
+    except (ReproduceError, KeyboardInterrupt):
         # The folder was new or empty: the next attempt shall find it so.
         shutil.rmtree(folder, ignore_errors=True)
         raise
     progress(f"running: {plan.shown_command}")
-    done = rerun(plan, root, cwd, timeout, stdout_to_stderr=as_json)
-    if closer:
-        return _tell(original, done, folder, as_json)
-    return _judge(original, plan, done, folder, other_data, as_json)
+    done = rerun(plan, root, cwd, options.timeout, stdout_to_stderr=options.as_json, log=log)
+    return Again(plan, done, folder, other_data, is_other)
 
 
-def _show(plan: Plan, folder: Path) -> None:
+def conclude(original: RecordedRun, again: Again) -> Outcome:
+    """Waits for the upload of the re-run and grades it; raises `ReproduceError` when it made no run."""
+    if again.done.rundir is None:
+        raise ReproduceError(
+            f"The re-run ended with exit code {again.done.returncode} and made no run that can be compared. "
+            f"What it left is in {again.folder}."
+        )
+    wait_for_upload(again.done.rundir, _UPLOAD_SECONDS)
+    rerun_of_it = RecordedRun.find(str(again.done.rundir.spec["id"]))
+    return judge(
+        original,
+        rerun_of_it,
+        again.plan,
+        again.done,
+        again.folder,
+        other_data=again.other_data,
+        is_rebuilt=again.is_rebuilt,
+    )
+
+
+def outcome_code(outcome: Outcome) -> ExitCode:
+    """What the command says by its exit code."""
+    if outcome.result.grade == "R3" and not outcome.result.n_points:
+        return ExitCode.UNJUDGED
+    return ExitCode.FINE if outcome.result.is_reproduced else ExitCode.FOUND
+
+
+def show_plan(plan: Plan, folder: Path) -> None:
     """Says on stderr what is about to be executed: code out of a store may be a stranger's."""
     progress(f"run      {plan.name} ({plan.own_id})")
-    progress(f"command  {plan.shown_command}")
+    progress(f"command  {plan.shown_command}" + (f", the first {plan.prefix.words}" if plan.prefix else ""))
     progress(f"folder   {folder} (directory {plan.cwd})")
     base = str(plan.code.get("commit") or "no commit")[:12]
     changed = plan.changed_files
     progress(
         f"code     {base}, tree {str(plan.code['tree'])[:12]}" + (f", {len(changed)} changed files" if changed else "")
     )
-    for name in changed[:20]:
+    for name in changed[:_SHOWN]:
         progress(f"         changed: {name}")
     lines = plan.patch.splitlines()
     for line in lines[:PATCH_LINES]:
         progress(f"         {line}")
     if len(lines) > PATCH_LINES:
         progress(f"         and {len(lines) - PATCH_LINES} lines more, in capture/changes.patch.txt")
+    if Path(plan.entry[0]).name.startswith("notebook_"):
+        progress("         made of the cells that were run: capture/notebook.py")
+    if plan.packages:
+        progress(f"packages {len(plan.packages)} for Python {plan.python}: {_imported(plan)}")
+    for line in warnings_before(plan, folder):
+        progress(f"warning  {line}")
     for gap in plan.gaps:
         progress(f"gap      {gap.get('part')}: {gap.get('what')}")
 
 
-def _check_environment(plan: Plan, folder: Path, use_current_env: bool) -> None:
+def _imported(plan: Plan) -> str:
+    """The packages that the run had loaded, by name and version; all where that is not known."""
+    rows = [row for row in plan.packages if row.get("imported")] or list(plan.packages)
+    named = ", ".join(f"{row.get('name')} {row.get('version')}" for row in rows[:_SHOWN])
+    return named if len(rows) <= _SHOWN else f"{named} and {len(rows) - _SHOWN} more"
+
+
+def _check_environment(plan: Plan, folder: Path, options: Options) -> bool:
+    """Says how this environment differs; returns whether another one is to be built for the re-run."""
     if not plan.environment:
         progress("environment: not recorded, so nothing is known of its differences")
-        return
+        return False
     current = current_environment(plan.environment, child_environment(plan, folder))
     differences = differences_before(plan.environment, current)
     for one in differences:
         progress(f"environment: {one}")
     in_the_way = [one for one in differences if is_rebuildable(one)]
-    if in_the_way and not use_current_env:
+    if options.use_current_env or not (in_the_way or options.rebuild_env):
+        return False
+    from ..reproduce.rebuild import obstacles, origins
+
+    found = obstacles(plan.environment, folder, plan.project)
+    for obstacle in found:
+        progress(f"environment: cannot be rebuilt: {obstacle}")
+    if found:
+        first = f", first {in_the_way[0]}" if in_the_way else ""
         raise ReproduceError(
-            f"The environment is not the recorded one: {len(in_the_way)} differences can change bits, "
-            f"first {in_the_way[0]}. "
-            "Install capture/requirements.txt into a new environment, or go on with --use-current-env."
+            f"The environment is not the recorded one ({len(in_the_way)} differences can change bits{first}), and it "
+            f"cannot be rebuilt: {found[0]}. "
+            "Put that right, or go on with --use-current-env."
         )
+    progress("environment: will be rebuilt" if in_the_way else "environment: will be rebuilt, as asked")
+    for origin in origins(plan.environment):
+        progress(f"environment: fetched from its own address: {origin}")
+    return True
 
 
-def _ask(yes: bool) -> None:
+def _build_environment(original: RecordedRun, plan: Plan, root: Path) -> Plan:
+    from ..reproduce.rebuild import rebuild
+
+    built = rebuild(plan.environment, original.capture, root, progress)
+    for one in built.differences:
+        progress(f"environment: {one}")
+    return replace(plan, interpreter=str(built.python), search_path=(*plan.search_path, *built.search_path))
+
+
+def ask(yes: bool) -> None:
+    """Asks before stored code is executed; raises `ConfigError` where nobody can be asked."""
     if yes:
         return
     if not is_interactive():
@@ -132,8 +234,8 @@ def _ask(yes: bool) -> None:
         raise ReproduceError("Nothing was restored or executed.")
 
 
-def _restore(original: RecordedRun, plan: Plan, folder: Path) -> tuple[Path, Path]:
-    restored = restore_code(original.capture, folder)
+def _restore(original: RecordedRun, plan: Plan, folder: Path, base: str | None) -> tuple[Path, Path]:
+    restored = restore_code(original.capture, folder, base=base)
     if not restored.matches:
         named = "; ".join(restored.problems[:10]) or f"tree {restored.tree}"
         raise ReproduceError(
@@ -146,34 +248,6 @@ def _restore(original: RecordedRun, plan: Plan, folder: Path) -> tuple[Path, Pat
     for problem in restored.problems:
         progress(f"code: {problem}")
     return restored.root, restored.cwd
-
-
-def _check_data(plan: Plan, root: Path, use_current_data: bool) -> int:
-    """Puts the data in place; returns how many files are not the recorded ones, where the user allowed that."""
-    data = DataCheck(plan.data)
-    lost = data.out_of_reach(root)
-    if lost and not use_current_data:
-        beside = plan.project.parent / f"{plan.project.name}-again" if plan.project else root
-        raise ReproduceError(
-            f"{lost[0]} leads out of the project by a relative path, to nothing from {root}. "
-            f"Nothing was executed. Restore beside the original: --into {beside}"
-        )
-    left = data.outside_project(root)
-    changed = data.changed(root)
-    if changed and not use_current_data:
-        shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
-        where = f" below {plan.project}" if plan.project and any(not name.startswith("/") for name in changed) else ""
-        raise ReproduceError(
-            f"{len(changed)} of {len(data.items)} data files are not the recorded ones: {shown}. "
-            f"Nothing was executed. Put the recorded files back where they were{where}, or go on with "
-            "--use-current-data."
-        )
-    for name in changed:
-        progress(f"data: {name}: not the recorded file")
-    for name in place_data(root, left):
-        progress(f"data: {name} is linked, not copied: the re-run could write to it")
-    progress(f"data: {len(data.items) - len(changed)} of {len(data.items)} files as recorded ({data.identity})")
-    return len(changed)
 
 
 def _tell(original: RecordedRun, done: Rerun, folder: Path, as_json: bool) -> int:
@@ -192,59 +266,11 @@ def _tell(original: RecordedRun, done: Rerun, folder: Path, as_json: bool) -> in
     return exit_code([form])
 
 
-def _judge(original: RecordedRun, plan: Plan, done: Rerun, folder: Path, other_data: int, as_json: bool) -> int:
-    if done.rundir is None:
-        raise ReproduceError(
-            f"The re-run ended with exit code {done.returncode} and made no run that can be compared. "
-            f"What it left is in {folder}."
-        )
-    wait_for_upload(done.rundir, _UPLOAD_SECONDS)
-    again = RecordedRun.find(str(done.rundir.spec["id"]))
-    scope, differences = scope_of(plan.environment, again.environment)
-    if other_data:
-        scope = "other-host"  # not what was recorded: it says nothing against the run where its data is
-    comparison = compare_streams(original.ledger, again.ledger)
-    captured = original.tags.get("repro.grade", "R2")
-    result = grade(original.ledger, again.ledger, comparison, scope=scope, captured=captured)
-    if done.timed_out:
-        result = replace(result, explanation=f"The re-run was ended after its time was up. {result.explanation}")
-    if other_data:
-        words = f"With {other_data} data files that are not the recorded ones: {result.explanation}"
-        result = replace(result, explanation=words)
-    standing = standing_after(
-        result,
-        time.strftime("%Y-%m-%d"),
-        original.tags.get("repro.grade"),
-        original.tags.get("repro.scope"),
-        original.tags.get("reproducible", "unknown"),
-    )
-    is_stored = _store(original, again, result, standing)
-    if as_json:
-        form = result.as_json()
-        print_json(
-            {
-                "schema": 1,
-                "run_id": original.id,
-                "rerun_id": again.id,
-                "folder": str(folder),
-                **form,
-                "reproducible": standing.reproducible,
-                "repro": {"grade": standing.grade, "scope": standing.scope, "last": standing.last},
-                "environment": [str(one) for one in differences],
-                "stored": is_stored,
-            }
-        )
-    else:
-        _show_result(original, again, result, standing)
-    if result.grade == "R3" and not result.n_points:
-        return ExitCode.UNJUDGED
-    return ExitCode.FINE if result.is_reproduced else ExitCode.FOUND
-
-
-def _show_result(original: RecordedRun, again: RecordedRun, result: Grade, standing: Standing) -> None:
+def _show_result(outcome: Outcome) -> None:
+    result = outcome.result
     first = result.first_difference
     rows = [
-        ("grade", f"{result.grade} {NAMES[result.grade]}"),
+        ("grade", f"{result.label} {NAMES[result.grade]}"),
         ("scope", result.scope),
         ("metrics compared", str(result.n_metrics)),
         ("points", str(result.n_points)),
@@ -257,24 +283,10 @@ def _show_result(original: RecordedRun, again: RecordedRun, result: Grade, stand
         rows.append(("size", first.size))
     if result.cause is not None:
         rows.append(("where", f"{result.cause.where}: {result.cause.likely}"))
+    if outcome.explanation is not None and outcome.explanation.likeliest is not None:
+        rows.append(("recorded differences", outcome.explanation.headline))
+        rows += [("", one.sentence) for one in outcome.explanation.differences[:_SHOWN] if one.score > 0]
     rows += [("", line) for line in result.details[:10]]
-    rows += [("re-run", again.id), ("reproducible", standing.reproducible)]
+    rows += [("re-run", outcome.again.id), ("reproducible", outcome.standing.reproducible)]
     style = "green" if result.is_reproduced else "red"
-    print_table((f"{clean(original.name)}", result.explanation), rows, [style])
-
-
-def _store(original: RecordedRun, again: RecordedRun, result: Grade, standing: Standing) -> bool:
-    """Writes the evidence into the tags of both runs; False when a store could not be reached."""
-    tags: dict[str, str] = {"repro.last": standing.last[:500], "reproducible": standing.reproducible}
-    if standing.grade is not None:
-        tags["repro.grade"] = standing.grade
-    if standing.scope is not None:
-        tags["repro.scope"] = standing.scope
-    mine: dict[str, Any] = {"repro.of": str(original.own_id), "repro.grade": result.grade, "repro.scope": result.scope}
-    stored = original.set_tags(tags)
-    if stored and standing.grade is not None:
-        original.set_metrics({"repro/grade": float(standing.grade[1])})
-    stored = again.set_tags(mine) and stored
-    if not stored:
-        progress("The grade was not written to the store, which cannot be reached.")
-    return stored
+    print_table((f"{clean(outcome.original.name)}", result.explanation), rows, [style])

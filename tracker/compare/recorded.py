@@ -38,6 +38,8 @@ class RecordedRun:
         self.rundir = rundir
         self.store = store
         self.mlflow_id = mlflow_id
+        self.capture_problem = ""
+        """Why what was captured could not be fetched from the store."""
         self._scratch: Path | None = None
 
     @classmethod
@@ -145,7 +147,8 @@ class RecordedRun:
             return self.rundir.capture if self.rundir is not None else Path("/nonexistent")
         try:
             return self.store.artifacts_to(self.mlflow_id, "capture", self._folder())
-        except StoreError:
+        except StoreError as error:
+            self.capture_problem = str(error)
             return Path("/nonexistent")
 
     def captured(self, name: str) -> dict[str, Any]:

@@ -16,8 +16,14 @@ from ..capture.differences import Difference as EnvironmentDifference
 from ..capture.differences import environment_differences
 from ..errors import TrackerError
 from .causes import Cause, why
+from .differences import recorded_differences
+from .explained import Explanation, explanation_of
+from .hunks import Hunk, hunks_between
+from .kinds import RecordedDifference
+from .material import rows_of
 from .recorded import RecordedRun
 from .streams import Comparison, compare_streams
+from .surroundings import HASH_SEED
 
 _GIT_SECONDS = 60
 _CODE_KEYS = ("kind", "commit", "branch", "dirty", "tree", "entry")
@@ -35,6 +41,8 @@ class CodeComparison:
     patch: str = ""
     problem: str = ""
     """Why there is no patch, if there is none."""
+    hunks: tuple[Hunk, ...] = ()
+    """The lines that differ, by file; without context, so that each can be taken alone."""
 
 
 @dataclass(frozen=True)
@@ -55,41 +63,18 @@ class RunComparison:
     cause: Cause | None
     ended: tuple[str | None, str | None] = (None, None)
     weights: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    differences: tuple[RecordedDifference, ...] = ()
+    """Everything recorded that differs, once each; what explains the numbers best is first."""
 
     @property
-    def recorded_differences(self) -> list[str]:
-        """What was recorded and differs, each in a few words: code, parameters, environment, data."""
-        found = []
-        if self.code.same is False:
-            files = self.code.stat.count("|")
-            found.append(f"code ({files} file{'s' * (files != 1)})" if files else "code")
-        # A bare name is what the user gave; the others often repeat it.
-        names = sorted(self.params, key=lambda name: (name.count("/"), name))
-        given = [name for name in names if "/" not in name] or names
-        found += [f"{name} {self.params[name][0]} against {self.params[name][1]}"[:80] for name in given[:3]]
-        if len(given) > 3:
-            found.append(f"{len(given) - 3} more parameters")
-        bits = [one for one in self.environment if one.can_change_bits]
-        found += [f"{one.what} {one.recorded} against {one.current}"[:80] for one in bits[:3]]
-        if len(bits) > 3:
-            found.append(f"{len(bits) - 3} more of the environment")
-        if self.data_same is False:
-            found.append(f"data ({', '.join(self.data[:2])}{' and more' if len(self.data) > 2 else ''})")
-        # Python's own is drawn from by libraries, and seldom by what computes the numbers.
-        drawn = [name for name in self.randomness if name != "python"] or ([] if found else list(self.randomness))
-        return found + [f"random state of {name}" for name in drawn]
+    def explained(self) -> Explanation:
+        """Where the numbers part, and which of `differences` explains it."""
+        return explanation_of(self.differences, self.cause, self.numbers)
 
     @property
     def explanation(self) -> str:
-        """Where the numbers part and what was recorded that explains it, in one sentence."""
-        found = "; ".join(self.recorded_differences)
-        if not self.numbers.n_points:
-            return f"No number was logged by both. Recorded differences: {found or 'none'}."
-        if self.cause is None:
-            return f"The numbers have the same bits{f', although these differ: {found}' if found else ''}."
-        if found:
-            return f"The numbers part at the {self.cause.where}. What differs: {found}."
-        return f"The numbers part at the {self.cause.where}, and nothing recorded differs: {self.cause.likely}."
+        """Where the numbers part and what was recorded that explains it, in a few words."""
+        return self.explained.headline
 
     @property
     def differs(self) -> bool:
@@ -97,7 +82,7 @@ class RunComparison:
         return bool(
             self.code.same is False
             or self.params
-            or any(one.can_change_bits for one in self.environment)
+            or any(one.can_change_bits and one.what not in self._harmless for one in self.environment)
             or self.data_same is False
             # Generators in other states change nothing where nothing was drawn from them.
             or (self.randomness and not self.numbers.is_bitwise)
@@ -107,6 +92,11 @@ class RunComparison:
             or any(x != y for x, y in self.weights.values() if x and y)
         )
 
+    @property
+    def _harmless(self) -> frozenset[str]:
+        """What `tracker run` chooses anew each time: it changed nothing where the numbers are equal."""
+        return frozenset({f"variable {HASH_SEED}"} if self.numbers.is_bitwise else ())
+
     def as_json(self) -> dict[str, Any]:
         """The machine form; numbers that JSON does not know are for the printer to write as text."""
         numbers = self.numbers
@@ -115,12 +105,14 @@ class RunComparison:
             "a": self.a,
             "b": self.b,
             "differs": self.differs,
+            "explanation": self.explained.as_json(),
             "code": {
                 "same": self.code.same,
                 "a": dict(self.code.a),
                 "b": dict(self.code.b),
                 "stat": self.code.stat,
                 "patch": self.code.patch,
+                "hunks": [{"id": hunk.id, **hunk.as_json()} for hunk in self.code.hunks],
                 "problem": self.code.problem,
             },
             "params": {key: list(pair) for key, pair in self.params.items()},
@@ -142,7 +134,9 @@ class RunComparison:
                 "first_difference": numbers.first_difference and numbers.first_difference.as_json(),
                 "first_beyond_tolerance": numbers.first_beyond and numbers.first_beyond.as_json(),
                 "explanation": self.explanation,
-                "cause": None if self.cause is None else {"where": self.cause.where, "likely": self.cause.likely},
+                "cause": None
+                if self.cause is None
+                else {"where": self.cause.where, "likely": self.cause.likely, "evidence": self.cause.evidence},
                 "only_in_a": list(numbers.only_in_a),
                 "only_in_b": list(numbers.only_in_b),
                 "lengths": {key: list(pair) for key, pair in numbers.lengths.items()},
@@ -157,27 +151,37 @@ def compare_runs(a: RecordedRun, b: RecordedRun) -> RunComparison:
     numbers = compare_streams(a.ledger, b.ledger)
     environments = (a.environment, b.environment)
     known = all(environments)
+    environment = tuple(environment_differences(*environments)) if known else ()
     data_same, data = _compare_data(a.captured("data.json"), b.captured("data.json"))
     weights = {
         moment: (a.ledger.weights.get(moment), b.ledger.weights.get(moment))
         for moment in ("start", "end")
         if moment in a.ledger.weights or moment in b.ledger.weights
     }
+    code = compare_code(a, b)
+    params = _compare_flat(a.params, b.params)
+    cause = why(a.ledger, numbers, a.ledger.weights, b.ledger.weights, data_same=data_same)
     return RunComparison(
         a=a.id,
         b=b.id,
-        code=compare_code(a, b),
-        params=_compare_flat(a.params, b.params),
-        environment=tuple(environment_differences(*environments)) if known else (),
+        code=code,
+        params=params,
+        environment=environment,
         environment_known=known,
         data_same=data_same,
         data=data,
         randomness=_compare_flat(randomness_digests(a), randomness_digests(b)),
         numbers=numbers,
-        cause=why(a.ledger, numbers, a.ledger.weights, b.ledger.weights),
+        cause=cause,
         ended=(a.ledger.status, b.ledger.status),
         weights=weights,
+        differences=recorded_differences(a, b, code.hunks, code.same, params, environment, cause, numbers),
     )
+
+
+def explain(original: RecordedRun, again: RecordedRun) -> Explanation:
+    """Where two runs part and the recorded differences that explain it; raises `StoreError` as `compare_runs` does."""
+    return compare_runs(original, again).explained
 
 
 def _compare_flat(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -187,18 +191,21 @@ def _compare_flat(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple
 def _compare_data(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[bool | None, tuple[str, ...]]:
     if not a or not b:
         return None, ()
-    changed = tuple(sorted({*changed_files(a["items"], b["items"]), *changed_files(b["items"], a["items"])}))
+    one, other = rows_of(a), rows_of(b)
+    changed = tuple(sorted({*changed_files(one, other), *changed_files(other, one)}))
     if changed:
         return False, changed
-    is_known = all(one.get("identity") in ("complete", "none") for one in (a, b))
+    is_known = all(side.get("identity") in ("complete", "none") for side in (a, b))
     return (True if is_known else None), ()
 
 
 def randomness_digests(run: RecordedRun) -> dict[str, Any]:
     """Digest of each random generator's state when the block was entered, and the seeds that are known."""
     stored = run.captured("randomness.json") or run.process.get("randomness") or {}
-    seeding = stored.get("seeding") or {}
-    digests = seeding.get("digests") or {}
+    seeding = stored.get("seeding") if isinstance(stored, Mapping) else None
+    seeding = seeding if isinstance(seeding, Mapping) else {}
+    digests = seeding.get("digests")
+    digests = digests if isinstance(digests, Mapping) else {}
     found = {str(name): digest for name, digest in digests.items()}
     found.update({name: value for name, value in seeding.items() if name.endswith("_seed") and value is not None})
     return found
@@ -212,14 +219,16 @@ def compare_code(a: RecordedRun, b: RecordedRun) -> CodeComparison:
     if one["tree"] == other["tree"]:
         return CodeComparison(one, other, same=True)
     try:
-        stat, patch = diff_captures(a.capture, b.capture)
+        stat, patch, hunks = diff_captures(a.capture, b.capture)
     except (TrackerError, OSError, subprocess.SubprocessError) as error:
         return CodeComparison(one, other, same=False, problem=f"the code cannot be restored: {error}")
-    return CodeComparison(one, other, same=False, stat=stat, patch=patch)
+    return CodeComparison(one, other, same=False, stat=stat, patch=patch, hunks=tuple(hunks))
 
 
-def diff_captures(a: Path, b: Path) -> tuple[str, str]:
-    """What `git diff` says between two capture folders: the summary, and the patch. Neither is executed.
+def diff_captures(a: Path, b: Path) -> tuple[str, str, list[Hunk]]:
+    """What differs between two capture folders: the summary and the patch of `git diff`, and the lines by file.
+
+    Nothing of it is executed.
 
     Raises `ReproduceError` or `OSError` when one cannot be restored.
     """
@@ -231,7 +240,8 @@ def diff_captures(a: Path, b: Path) -> tuple[str, str]:
             restore_code(capture, scratch / side)
             for git in (scratch / side).rglob(".git"):
                 shutil.rmtree(git) if git.is_dir() and not git.is_symlink() else git.unlink()
-        return _git_diff(scratch, "--stat=120"), _git_diff(scratch, "--patch")
+        hunks = hunks_between(scratch / "a", scratch / "b")
+        return _git_diff(scratch, "--stat=120"), _git_diff(scratch, "--patch"), hunks
 
 
 def _git_diff(folder: Path, form: str) -> str:

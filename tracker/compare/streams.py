@@ -18,6 +18,7 @@ from typing import Any
 from ..rules.engine.records import END, EPOCH, Event, Fact, Reading, Record
 from ..rules.engine.signals import GRAD_NORM, LOSS, LR, METRIC, METRIC_IN_MLFLOW
 from .floats import close, is_single, same_bits, ulp_distance
+from .prints import FACT, PrintComparison, PrintDifference, Prints, Reader
 
 Stream = Sequence[tuple[int, float]]
 
@@ -66,6 +67,8 @@ class Ledger:
     """Digests of the model's state: `start` and `end`."""
     status: str | None = None
     """FINISHED, FAILED or KILLED; None when the run did not live to say it."""
+    prints: Prints = field(default_factory=Prints)
+    """Fingerprints of batches, gradients and weights."""
 
     @property
     def sampled(self) -> frozenset[str]:
@@ -87,6 +90,7 @@ def ledger_of(records: Iterable[Record]) -> Ledger:
     epoch_starts: list[int] = []
     weights: dict[str, str] = {}
     status: str | None = None
+    prints = Reader()
     moment = 0
     for position, record in enumerate(records):
         if isinstance(record, Reading):
@@ -104,7 +108,9 @@ def ledger_of(records: Iterable[Record]) -> Ledger:
             status = str(record.data.get("status"))
         elif isinstance(record, Fact) and record.name == "weights" and isinstance(record.value, dict):
             weights.update({str(key): str(value) for key, value in record.value.items() if key in ("start", "end")})
-    return Ledger(streams, positions, moments, tuple(epoch_starts), weights, status)
+        elif isinstance(record, Fact) and record.name == FACT:
+            prints.take(record.step, record.value)
+    return Ledger(streams, positions, moments, tuple(epoch_starts), weights, status, prints.prints())
 
 
 def _key_of(reading: Reading) -> str | None:
@@ -174,6 +180,15 @@ class Comparison:
     finals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """The last value of each compared metric."""
     excluded: tuple[str, ...] = ()
+    firsts: Mapping[str, Difference] = field(default_factory=dict)
+    """The earliest number of each metric whose bits differ."""
+    prints: PrintComparison = field(default_factory=PrintComparison)
+    """The fingerprints of both."""
+
+    @property
+    def first_print(self) -> PrintDifference | None:
+        """The earliest fingerprint that differs."""
+        return self.prints.first
 
     @property
     def n_different(self) -> int:
@@ -217,6 +232,7 @@ def compare_streams(
     finals: dict[str, tuple[float, float]] = {}
     first: Difference | None = None
     beyond: Difference | None = None
+    firsts: dict[str, Difference] = {}
     different: Counter[str] = Counter()
     n_points = 0
     for key in common:
@@ -231,6 +247,7 @@ def compare_streams(
             different[key] += 1
             difference = _difference(left, key, index, step, x, y)
             first = _earlier(first, difference)
+            firsts[key] = _earlier(firsts.get(key), difference)
             if not close(x, y, rtol, atol):
                 beyond = _earlier(beyond, difference)
         n_points += matched
@@ -247,6 +264,8 @@ def compare_streams(
         lengths=lengths,
         finals=finals,
         excluded=tuple(sorted(excluded)),
+        firsts=firsts,
+        prints=PrintComparison(left.prints, right.prints),
     )
 
 

@@ -19,6 +19,7 @@ from .contracts import Contracts
 from .data import Data
 from .evaluation import Evaluation
 from .features import Features
+from .fingerprints import Fingerprints
 from .gradients import Gradients
 from .graph import Graph
 from .initialisation import Initialisation
@@ -72,6 +73,7 @@ PROBES: tuple[type[Probe], ...] = (
     TensorBoard,
     Spelling,
     Weights,
+    Fingerprints,
     Kept,
     Retained,
     System,

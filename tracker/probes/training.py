@@ -17,6 +17,7 @@ from ..rules.engine.signals import BACKWARDS
 from .compiled_steps import CompiledSteps
 from .data_passes import DataPasses
 from .evaluation import Evaluation
+from .fingerprints import Fingerprints
 from .followed import Followed
 from .losses import LossFunction
 from .manual import ByHand
@@ -196,6 +197,9 @@ class Training(Measuring):
             evaluation = self.probe(Evaluation)
             if evaluation is not None:
                 self._tell([(evaluation, evaluation.end_pass)], iterator)
+            fingerprints = self.probe(Fingerprints)
+            if fingerprints is not None:
+                self._tell([(fingerprints, fingerprints.end_pass)], iterator)
         except Exception as error:
             self.guard.fault("loader", error)
         finally:

@@ -18,6 +18,7 @@ from ..rules.engine.signals import EPOCH_LOSS, LR, METRIC, TRAIN_ACCURACY
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 _MARKS = {"true": ("red", "SUSPICIOUS"), "false": ("green", "not suspicious"), "unknown": ("yellow", "not judged")}
 _WIDTH = 110
+_MAX_GAPS = 3
 _MAX_METRICS = 4
 
 
@@ -113,7 +114,16 @@ class Terminal:
         if suspicious == "unknown":
             self._wrapped("  ", str(verdict.get("why", "nothing was judged")))
         self._say(f"  suspicious={suspicious}  reproducible={state.get('reproducible', 'unknown')}" + _grade(state))
+        self._missing(state)
         self._store(run_id, state)
+
+    def _missing(self, state: Mapping[str, Any]) -> None:
+        """What a restore would lack, while its owner can still do something about it."""
+        gaps = [gap for gap in state.get("missing") or () if isinstance(gap, dict)]
+        for gap in gaps[:_MAX_GAPS]:
+            self._wrapped("  not reproducible: ", f"{gap.get('what')}. {gap.get('fix')}".rstrip(".") + ".")
+        if len(gaps) > _MAX_GAPS:
+            self._say(f"  and {len(gaps) - _MAX_GAPS} gaps more, in reproducibility.json")
 
     def _finding(self, finding: Mapping[str, Any]) -> None:
         where = f" [{finding['subject']}]" if finding.get("subject") else ""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..capture.data import digest_files
 from ..capture.differences import Difference, environment_differences
 from ..errors import ReproduceError
 from .verdict import Scope
@@ -40,7 +38,12 @@ capture_packages(Path(sys.argv[2]), [entry for entry in sys.path if entry != whe
 _SET_LATER = ("switch ", "threads ", "variable ", "python flag ")
 """What the script and the re-run set themselves: before the run it cannot be compared."""
 
+_THREADS = "threads torch"
+_FIRST = ("threads", "torch CPU capability", "CPU vector unit", "torch", "package torch", "GPUs", "CPU model")
+"""What changes bits most often, and is shown first: threads, instruction set, torch's build, devices."""
+
 _OF_THE_MACHINE = (
+    "torch CPU capability",
     "CPU",
     "GPU",
     "C library",
@@ -54,8 +57,10 @@ _OF_THE_MACHINE = (
 )
 
 
-def current_environment(recorded: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
-    """What a Python process started here would be, in the form of `environment.json`.
+def current_environment(
+    recorded: Mapping[str, Any], variables: Mapping[str, str], interpreter: str = sys.executable
+) -> dict[str, Any]:
+    """What a process of the Python `interpreter` started here would be, in the form of `environment.json`.
 
     It is asked of a process of its own, which imports what the recorded one had imported of torch and numpy. Raises
     `ReproduceError` when that process fails.
@@ -65,7 +70,7 @@ def current_environment(recorded: Mapping[str, Any], variables: Mapping[str, str
     package_parent = str(Path(__file__).resolve().parents[2])
     with tempfile.TemporaryDirectory(prefix="soundrun-probe-") as folder:
         done = subprocess.run(
-            [sys.executable, "-c", _PROBE, package_parent, folder, *names],
+            [interpreter, "-c", _PROBE, package_parent, folder, *names],
             cwd=folder,
             env=dict(variables),
             stdin=subprocess.DEVNULL,
@@ -82,13 +87,39 @@ def current_environment(recorded: Mapping[str, Any], variables: Mapping[str, str
 
 
 def differences_before(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list[Difference]:
-    """What differs before the run; what the script itself sets is left out."""
-    return [one for one in environment_differences(recorded, current) if not one.what.startswith(_SET_LATER)]
+    """What differs before the run, that which can change bits first.
+
+    What the script itself sets is left out, as it will set it again; a number of threads that it had left at torch's
+    own choice, which goes by the machine, is not.
+    """
+    found = [
+        one
+        for one in environment_differences(recorded, current)
+        if not one.what.startswith(_SET_LATER) or (one.what == _THREADS and _was_left_to_torch(recorded))
+    ]
+    return sorted(found, key=lambda one: (not one.can_change_bits, _rank(one)))
+
+
+def _rank(difference: Difference) -> int:
+    return next((place for place, what in enumerate(_FIRST) if difference.what.startswith(what)), len(_FIRST))
+
+
+def _was_left_to_torch(recorded: Mapping[str, Any]) -> bool:
+    """True when torch had as many threads as it takes by itself: one per core this process may use, or half of them.
+
+    Half where two hardware threads share a core. A number that a variable had set is set again.
+    """
+    process = recorded.get("process") or {}
+    threads, variables = process.get("threads") or {}, (process.get("variables") or {}).get("values") or {}
+    cores = threads.get("affinity")
+    if not isinstance(cores, int) or "OMP_NUM_THREADS" in variables or "MKL_NUM_THREADS" in variables:
+        return False
+    return threads.get("torch") in (cores, cores // 2 or 1)
 
 
 def is_rebuildable(difference: Difference) -> bool:
     """True for a difference that another Python environment on this machine could remove, and that can change bits."""
-    return difference.can_change_bits and not difference.what.startswith(_OF_THE_MACHINE)
+    return difference.can_change_bits and not difference.what.startswith((*_OF_THE_MACHINE, _THREADS))
 
 
 def scope_of(recorded: Mapping[str, Any], rerun: Mapping[str, Any]) -> tuple[Scope, list[Difference]]:
@@ -100,73 +131,3 @@ def scope_of(recorded: Mapping[str, Any], rerun: Mapping[str, Any]) -> tuple[Sco
         return "other-host", []
     found = environment_differences(recorded, rerun)
     return ("other-host" if any(one.can_change_bits for one in found) else "host"), found
-
-
-class DataCheck:
-    """The recorded data files, looked for on this machine."""
-
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        items = data.get("items")
-        self.items: list[dict[str, Any]] = [dict(item) for item in items] if isinstance(items, list) else []
-        self.identity = str(data.get("identity", "unknown"))
-
-    def place(self, item: Mapping[str, Any], root: Path | None) -> Path:
-        """Where the file is: in the restored project when it was part of it, else where it was."""
-        relative = item.get("relative")
-        if root is not None and relative and (root / str(relative)).exists():
-            return root / str(relative)
-        return Path(str(item["path"]))
-
-    def outside_project(self, root: Path) -> list[dict[str, Any]]:
-        """Files that lay in the project's folder, are not restored with the code, and are still where they were."""
-        return [
-            item
-            for item in self.items
-            if item.get("relative")
-            and not item.get("in_code")
-            and not (root / str(item["relative"])).exists()
-            and Path(str(item["path"])).is_file()
-        ]
-
-    def out_of_reach(self, root: Path) -> list[str]:
-        """Names of files that the project reaches by a relative path or link out of itself, to nothing from `root`."""
-        found = [str(item["from_root"]) for item in self.items if item.get("from_root")]
-        found = [name for name in found if not (root / name).exists()]
-        for item in self.items:
-            place = root / str(item.get("relative") or "")
-            if not place.exists() and not place.resolve().is_relative_to(root.resolve()):
-                found.append(str(item["relative"]))
-        return found
-
-    def changed(self, root: Path | None = None, only: Sequence[Mapping[str, Any]] | None = None) -> list[str]:
-        """Names of the files whose content is not the recorded one, missing ones included."""
-        # What came back with the code is what it was: the identity of its tree says so.
-        checked = [item for item in (self.items if only is None else only) if not item.get("in_code")]
-        checked = [item for item in checked if item.get("kind") != "missing" and not _is_as_installed(item)]
-        if not checked:
-            return []
-        places = {str(self.place(item, root)): item for item in checked}
-        with tempfile.TemporaryDirectory(prefix="soundrun-data-") as folder:
-            digest_files(list(places), Path(folder))
-            rows = json.loads((Path(folder) / "data.json").read_text(encoding="utf-8"))["items"]
-        now = {row["path"]: row for row in rows}
-        found: list[str] = []
-        for place, item in places.items():
-            row = now.get(place, {"kind": "missing"})
-            if item.get("rewritten"):  # its digest is that of what the run left there
-                found.append(f"{item.get('relative') or item['path']} (written over by the run)")
-            elif (row.get("kind"), row.get("sha256")) != (item.get("kind"), item.get("sha256")):
-                name = str(item.get("relative") or item["path"])
-                found.append(f"{name} (missing)" if row["kind"] == "missing" else f"{name} (changed)")
-        return found
-
-
-def _is_as_installed(item: Mapping[str, Any]) -> bool:
-    """True for a file of a distribution that is installed here in the same version."""
-    name, sign, version = str(item.get("distribution") or "").partition("==")
-    if not sign or item.get("as_installed") is not True:
-        return False
-    try:
-        return importlib.metadata.version(name) == version
-    except importlib.metadata.PackageNotFoundError:
-        return False

@@ -6,13 +6,16 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..capture.cells import NOTEBOOK, ORIGIN, script_of
+from ..capture.launchers import launcher_of
 from ..capture.secrets import redact
 from ..compare.recorded import RecordedRun
 from ..errors import ReproduceError
+from .prefix import Prefix
 
 PATCH_LINES = 40
 """Lines of the uncommitted changes that are shown before they are executed."""
@@ -71,18 +74,42 @@ class Plan:
     observe: str | None = None
     """How closely it was looked at."""
     closer: Closer = Closer()
+    prefix: Prefix | None = None
+    """How much is run again and compared; None for the whole run."""
+    launcher: tuple[str, ...] = ()
+    """What starts the script as several processes that train together: `("-m", "torch.distributed.run", ...)`."""
+    ranks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The random generators of the other processes of such a launch, by rank."""
+    interpreter: str = sys.executable
+    """The Python that runs it: of the environment that was found equal, or built for it."""
+
+    @property
+    def python(self) -> str:
+        """The version of Python that was recorded, or `unknown`."""
+        return str(((self.environment.get("process") or {}).get("python") or {}).get("version") or "unknown")
+
+    @property
+    def packages(self) -> list[Mapping[str, Any]]:
+        """The distributions that were recorded."""
+        rows = self.environment.get("packages")
+        return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+
+    @property
+    def until(self) -> int | None:
+        """The optimizer step, counted from 0, behind which the re-run ends; None for the end of the script."""
+        return self.closer.until if self.prefix is None else self.prefix.steps
 
     def command(self, root: Path) -> list[str]:
         """The command line of the re-run below `root`."""
         entry = list(self.entry)
         if entry[0] != "-m":
             entry[0] = str(root / entry[0])
-        return [sys.executable, *self.flags, *entry, *self.arguments]
+        return [self.interpreter, *(self.launcher or self.flags), *entry, *self.arguments]
 
     @property
     def shown_command(self) -> str:
         """The command as people read it, secrets hidden."""
-        words = ["python", *self.flags, *self.entry, *self.arguments]
+        words = ["python", *(self.launcher or self.flags), *self.entry, *self.arguments]
         return redact(" ".join(word if word and " " not in word else repr(word) for word in words))
 
     @property
@@ -100,6 +127,11 @@ def make_plan(run: RecordedRun) -> Plan:
             "Expected a run made under 'with track(run):'."
         )
     code = run.captured("code.json")
+    if not code and run.capture_problem and run.tags.get("code.tree"):
+        raise ReproduceError(
+            f"The code of run {run.given} was captured, but it cannot be fetched: {run.capture_problem} "
+            "Make the artifacts of the run reachable again, where its store says they are."
+        )
     if not code.get("tree") or code.get("kind") == "none":
         raise ReproduceError(
             f"The code of run {run.given} was not captured: code.json has no tree. Nothing can be restored (grade R0)."
@@ -113,14 +145,17 @@ def make_plan(run: RecordedRun) -> Plan:
     variables = _variables(process)
     root, cwd = _project(code, spec)
     arguments = tuple(str(word) for word in (spec.get("argv") or ["", *entry.get("argv", [])])[1:])
-    _refuse_what_cannot_be_repeated(arguments, process, run.given)
+    launcher = launcher_of(account)
+    if account.get(ORIGIN) == NOTEBOOK:
+        arguments = ()  # those of its kernel
+    _refuse_what_cannot_be_repeated([*arguments, *(launcher or ())], process, launcher is not None, run.given)
     return Plan(
         own_id=str(run.own_id),
         mlflow_id=run.mlflow_id,
         name=run.name,
         index=int(account.get("index") or 0),
         flags=tuple(flags),
-        entry=_entry(form, entry, code, run.given),
+        entry=_entry(form, entry, code, account, run.given),
         arguments=arguments,
         project=root,
         cwd=cwd,
@@ -135,7 +170,17 @@ def make_plan(run: RecordedRun) -> Plan:
         patch=_patch(run.capture),
         launched=bool(account.get("launched")),
         observe=(account.get("settings") or {}).get("observe"),
+        launcher=tuple(launcher or ()),
+        ranks=_ranks(run),
     )
+
+
+def _ranks(run: RecordedRun) -> dict[str, Mapping[str, Any]]:
+    """The random generators of the ranks besides rank 0, as far as they were seen."""
+    seen = run.captured("ranks.json").get("seen")
+    ranks = [str(rank) for rank in seen if isinstance(rank, int) and rank > 0] if isinstance(seen, list) else []
+    stored = {rank: run.captured(f"process-{rank}.json").get("randomness") for rank in ranks}
+    return {rank: randomness for rank, randomness in stored.items() if isinstance(randomness, dict)}
 
 
 def split_command(argv: Sequence[str]) -> tuple[list[str], str]:
@@ -159,12 +204,17 @@ def split_command(argv: Sequence[str]) -> tuple[list[str], str]:
     return flags, "script"
 
 
-def _entry(form: str, entry: Mapping[str, Any], code: Mapping[str, Any], given: str) -> tuple[str, ...]:
+def _entry(
+    form: str, entry: Mapping[str, Any], code: Mapping[str, Any], account: Mapping[str, Any], given: str
+) -> tuple[str, ...]:
     kind = entry.get("form") or ("module" if form == "-m" else "script")
     if kind == "module" and entry.get("module"):
         return ("-m", str(entry["module"]))
     if kind == "script" and code.get("entry"):
         return (str(code["entry"]),)
+    typed = script_of(account)
+    if typed is not None:
+        return (typed,)
     seen = {
         "notebook": "a notebook",
         "stdin": "standard input",
@@ -195,11 +245,13 @@ def _variables(process: Mapping[str, Any]) -> dict[str, str]:
     return {
         str(name): str(value)
         for name, value in values.items()
-        if HIDDEN not in str(value) and name not in _PLACE_IN_A_LAUNCH
+        if HIDDEN not in str(value) and name not in _PLACE_IN_A_LAUNCH and not name.startswith("TORCHELASTIC_")
     }
 
 
-def _refuse_what_cannot_be_repeated(arguments: Sequence[str], process: Mapping[str, Any], given: str) -> None:
+def _refuse_what_cannot_be_repeated(
+    arguments: Sequence[str], process: Mapping[str, Any], is_launcher_known: bool, given: str
+) -> None:
     hidden = [number for number, word in enumerate(arguments, 1) if HIDDEN in word]
     if hidden:
         raise ReproduceError(
@@ -208,7 +260,7 @@ def _refuse_what_cannot_be_repeated(arguments: Sequence[str], process: Mapping[s
             "Restore the code from capture/code.bundle and run the command by hand."
         )
     size = ((process.get("variables") or {}).get("values") or {}).get("WORLD_SIZE", "1")
-    if size not in ("", "1"):
+    if size not in ("", "1") and not is_launcher_known:
         raise ReproduceError(
             f"Run {given} was one of {size} processes; a launch of several processes cannot be repeated. "
             "Restore the code from capture/code.bundle and start the launcher by hand."

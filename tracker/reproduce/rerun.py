@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from ..capture.environment import ALLOWED_NAMES, ALLOWED_PREFIXES
 from ..errors import ReproduceError
 from ..launch import Launch, prepare, without_bootstrap
 from ..reproducing import VARIABLE
-from ..rundir import RunDir
+from ..rundir import RunDir, home
 from .plan import Plan
 
 PLAN_FILE = ".soundrun-reproduce.json"
-
-COPIED_BYTES = 1 << 30
-"""Data files of the project up to this size in all are copied, so that a re-run cannot write to the originals; larger
-ones are linked."""
 
 _GRACE_SECONDS = 10.0
 """Time between asking a process to end and killing it."""
@@ -38,6 +35,11 @@ _NOT_PASSED_ON = (
     "WORLD_SIZE",
     "LOCAL_WORLD_SIZE",
     "TRACKER_SIDECAR",
+)
+
+
+_CACHES = frozenset(
+    {"TORCH_HOME", "TORCHINDUCTOR_CACHE_DIR", "TORCH_EXTENSIONS_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH"}
 )
 
 
@@ -62,45 +64,40 @@ def child_environment(plan: Plan, root: Path, current: Mapping[str, str] | None 
     """The variables of the re-run: today's, with all that can change numbers as it was recorded."""
     today = without_bootstrap(os.environ if current is None else current)
     kept = {name: value for name, value in today.items() if name not in _NOT_PASSED_ON and not _is_recorded_kind(name)}
-    kept.update(plan.variables)
+    kept.update({name: value for name, value in plan.variables.items() if name not in _CACHES})
     if plan.tracking_uri and "MLFLOW_TRACKING_URI" not in kept:
         kept["MLFLOW_TRACKING_URI"] = plan.tracking_uri
     folders = [str(root / folder) for folder in plan.search_path]
     before = [entry for entry in kept.get("PYTHONPATH", "").split(os.pathsep) if entry]
     # Ours comes last: what the run imports must not change because it is run again.
-    ours = str(Path(__file__).resolve().parents[2])
-    path = [*folders, *before, ours]
+    path = [*folders, *before, str(_library(plan.interpreter))]
     kept["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path))
+    if plan.interpreter != sys.executable:  # `python`, started by the script, is to be the same one
+        kept["PATH"] = os.pathsep.join([str(Path(plan.interpreter).parent), kept.get("PATH", os.defpath)])
+        kept["VIRTUAL_ENV"] = str(Path(plan.interpreter).parents[1])
     return kept
 
 
+def _library(interpreter: str) -> Path:
+    """The folder that the re-run finds our package in.
+
+    Another interpreter gets one that holds nothing else: beside an installed package lie all the others of this one.
+    """
+    package = Path(__file__).resolve().parents[1]
+    if interpreter == sys.executable:
+        return package.parent
+    folder = home() / "library" / hashlib.sha256(os.fsencode(package)).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (folder / "tracker").symlink_to(package)
+    return folder
+
+
 def _is_recorded_kind(name: str) -> bool:
-    # Paths and tokens of the Hugging Face libraries belong to the machine, not to the run.
-    if name.startswith("HF_"):
+    # Paths of caches, and the tokens of the Hugging Face libraries, belong to the machine and not to the run.
+    if name.startswith("HF_") or name in _CACHES:
         return False
     return name in ALLOWED_NAMES - {"LANG", "LC_ALL", "TZ"} or name.startswith(ALLOWED_PREFIXES)
-
-
-def place_data(root: Path, items: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Puts data files that lay in the project's folder, but not in its code, where the re-run will look for them.
-
-    Returns the names of those that were linked because they are too large to copy: the re-run can write to them.
-    """
-    linked: list[str] = []
-    copied = 0
-    for item in sorted(items, key=lambda item: int(item.get("size") or 0)):
-        source, target = Path(str(item["path"])), root / str(item["relative"])
-        if not target.resolve().is_relative_to(root.resolve()):
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        size = int(item.get("size") or 0)
-        if copied + size <= COPIED_BYTES:
-            shutil.copy2(source, target)
-            copied += size
-        else:
-            target.symlink_to(source)
-            linked.append(str(item["relative"]))
-    return linked
 
 
 def write_plan(plan: Plan, beside: Path) -> Path:
@@ -110,8 +107,9 @@ def write_plan(plan: Plan, beside: Path) -> Path:
         "mlflow_of": plan.mlflow_id,
         "index": plan.index,
         "randomness": plan.randomness,
+        **({"ranks": dict(plan.ranks)} if plan.ranks else {}),
         "tracking_uri": plan.tracking_uri,
-        "until": plan.closer.until,
+        "until": plan.until,
         "debug": plan.closer.debug,
     }
     path = beside.with_name(f"{beside.name}{PLAN_FILE}")
@@ -119,11 +117,18 @@ def write_plan(plan: Plan, beside: Path) -> Path:
     return path
 
 
-def rerun(plan: Plan, root: Path, cwd: Path, timeout: float | None = None, stdout_to_stderr: bool = False) -> Rerun:
+def rerun(
+    plan: Plan,
+    root: Path,
+    cwd: Path,
+    timeout: float | None = None,
+    stdout_to_stderr: bool = False,
+    log: IO[str] | None = None,
+) -> Rerun:
     """Runs the recorded command below `root`, waits for it, and finds the run it made.
 
-    Its output passes through. Ctrl-C reaches it as it would in a terminal; a second one kills it. Raises
-    `ReproduceError` when it cannot be started.
+    Its output passes through, or goes to `log`. Ctrl-C reaches it as it would in a terminal; a second one kills it.
+    Raises `ReproduceError` when it cannot be started.
     """
     started = time.time()
     note = write_plan(plan, root)
@@ -135,9 +140,8 @@ def rerun(plan: Plan, root: Path, cwd: Path, timeout: float | None = None, stdou
                 # As `tracker run` started it: from the bootstrap on its random generators are known.
                 launch = prepare({"name": plan.name, "observe": plan.observe}, plan.command(root), environment)
                 environment = launch.environment
-            child = subprocess.Popen(
-                plan.command(root), cwd=cwd, env=environment, stdout=sys.stderr.fileno() if stdout_to_stderr else None
-            )
+            stdout: IO[str] | int | None = sys.stderr.fileno() if stdout_to_stderr and log is None else log
+            child = subprocess.Popen(plan.command(root), cwd=cwd, env=environment, stdout=stdout, stderr=log)
         except OSError as error:
             raise ReproduceError(f"The re-run cannot be started: {error}.") from error
         returncode, timed_out = _wait(child, timeout)

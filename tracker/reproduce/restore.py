@@ -10,22 +10,24 @@ import contextlib
 import json
 import os
 import re
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ..capture.bundle import EXTRA_REF, SNAPSHOT_REF
 from ..capture.git import RAW_ATTRIBUTES, GitMissing, GitTrouble, run_git
 from ..capture.inputs import ARCHIVE
-from ..capture.plainfiles import EXECUTABLE, GITLINK, REGULAR, SYMLINK, entries_of, read_archive, tree_id
+from ..capture.plainfiles import EXECUTABLE, GITLINK, SYMLINK, entries_of, tree_id
 from ..errors import ReproduceError
+from .admitting import Room, check_tree, read_admitted
+from .pointers import is_pointer, keep_pointers, pointers_of
 
 _FORMATS = ("sha1", "sha256")
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 # `ext::` and the like would run a program that the stored address names.
 _TRANSPORTS = "https:http:ssh:git:file"
+_MOST_LISTED = 10_000
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,22 @@ def restore_code(capture_dir: Path, into: Path, *, base: str | Path | None = Non
     algorithm = str(facts.get("object_format", "sha1"))
     if algorithm not in _FORMATS:
         raise ReproduceError(f"code.json names the object format {algorithm!r}; expected one of {', '.join(_FORMATS)}.")
-    into.mkdir(parents=True, exist_ok=True)
-    into = into.resolve()
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        return _restore(capture_dir, into.resolve(), facts, algorithm, base)
+    except OSError as error:
+        raise ReproduceError(f"The code cannot be restored into {into}: {error}.") from error
+
+
+def _restore(
+    capture_dir: Path, into: Path, facts: Mapping[str, Any], algorithm: str, base: str | Path | None
+) -> RestoredCode:
+    room = Room.below(into)
     if facts["kind"] == "git":
-        extra = _restore_bundle(capture_dir / "code.bundle", into, facts, algorithm, base)
+        extra = _restore_bundle(capture_dir / "code.bundle", facts, algorithm, base, room)
     else:
         extra = []
-        _restore_archive(capture_dir / "code.zip", into)
+        _restore_archive(capture_dir / "code.zip", room)
     found = entries_of(into, algorithm, leave_out=set(extra))
     links = _links(facts)
     tree = tree_id({**found, **{os.fsencode(path): (GITLINK, oid) for path, oid in links.items()}}, algorithm)
@@ -78,8 +89,11 @@ def restore_code(capture_dir: Path, into: Path, *, base: str | Path | None = Non
     if facts.get("entry") and (entry is None or not entry.is_file()):
         problems.append(f"the script {facts['entry']} is not among the restored files")
         entry = None
-    _make_folders(into, [*(facts.get("folders") or []), str(facts.get("cwd") or ".")])  # git keeps no empty folder
-    problems += _restore_inputs(capture_dir / ARCHIVE, into)
+    _make_folders(into, [*_listed(facts, "folders"), str(facts.get("cwd") or ".")])  # git keeps no empty folder
+    pointers = pointers_of(facts)
+    problems += _restore_inputs(capture_dir / ARCHIVE, into, room, pointers)
+    left = [path for path in sorted(pointers) if (place := _inside(into, path)) is not None and is_pointer(place)]
+    problems += [f"{path} is a git-lfs pointer; 'git lfs pull' brings its content" for path in left[:_MOST_LISTED]]
     return RestoredCode(into, entry, cwd, tree, matches, problems)
 
 
@@ -107,9 +121,10 @@ def _require_empty(into: Path) -> None:
 
 
 def _restore_bundle(
-    bundle: Path, into: Path, facts: Mapping[str, Any], algorithm: str, base: str | Path | None
+    bundle: Path, facts: Mapping[str, Any], algorithm: str, base: str | Path | None, room: Room
 ) -> list[bytes]:
-    """Check out the bundle below `into`; return the paths that git ignored in the original."""
+    """Check out the bundle below the folder of `room`; return the paths that git ignored in the original."""
+    into = room.folder
     if not bundle.is_file():
         raise ReproduceError(f"{bundle.name} is missing from the captured files: the code cannot be restored.")
     bundle = bundle.resolve()
@@ -121,15 +136,20 @@ def _restore_bundle(
         _init(into, algorithm)
         if facts.get("needs"):
             _fetch_base(into, str(facts["needs"]), base or facts.get("remote"))
-        git("fetch", "-q", "--no-tags", "--no-write-fetch-head", bundle, "+refs/heads/*:refs/restored/*")
-        snapshot = SNAPSHOT_REF.replace("heads", "restored")
-        _check_names(git("ls-tree", "-r", "-z", "-t", "--full-tree", snapshot))
-        if git("rev-parse", f"{snapshot}^{{tree}}").decode().strip() != facts["tree"]:
-            raise ReproduceError("code.bundle holds another tree than code.json records: one of them was exchanged.")
+        snapshot, extra = (ref.replace("heads", "restored") for ref in (SNAPSHOT_REF, EXTRA_REF))
+        trees = {SNAPSHOT_REF: facts["tree"]} | ({EXTRA_REF: facts["ignored_tree"]} if _has_extra(facts) else {})
+        refs = [f"+{ref}:{ref.replace('heads', 'restored')}" for ref in trees]
+        git("fetch", "-q", "--no-tags", "--no-write-fetch-head", bundle, *refs)
+        check_tree(into, snapshot, room)
+        for ref, tree in trees.items():
+            if git("rev-parse", f"{ref.replace('heads', 'restored')}^{{tree}}").decode().strip() != tree:
+                raise ReproduceError(
+                    "code.bundle holds another tree than code.json records: one of them was exchanged."
+                )
         git("update-ref", SNAPSHOT_REF, snapshot)
         git("symbolic-ref", "HEAD", SNAPSHOT_REF)
         git("reset", "-q", "--hard", "HEAD")
-        return _restore_extra(into) if facts.get("ignored_tree") else []
+        return _restore_extra(into, extra, room) if _has_extra(facts) else []
     except GitMissing as error:
         raise ReproduceError(f"A restore needs git: {error}. Install git and try again.") from error
     except GitTrouble as error:
@@ -159,7 +179,7 @@ def _fetch_base(into: Path, commit: str, source: str | Path | None) -> None:
     if not source:
         raise ReproduceError(
             f"The bundle builds on commit {commit[:12]}, which was on no remote.\n"
-            "Give a repository that has it: restore_code(..., base=PATH)."
+            "Name a repository that has it with --base."
         )
     try:
         run_git(
@@ -169,19 +189,21 @@ def _fetch_base(into: Path, commit: str, source: str | Path | None) -> None:
     except GitTrouble as trouble:
         raise ReproduceError(
             f"The bundle builds on commit {commit[:12]}, and {source} does not give it: {trouble}\n"
-            "Give a repository that has it: restore_code(..., base=PATH)."
+            "Name a repository that has it with --base."
         ) from trouble
 
 
-def _restore_extra(into: Path) -> list[bytes]:
+def _has_extra(facts: Mapping[str, Any]) -> bool:
+    return bool(facts.get("ignored_tree"))
+
+
+def _restore_extra(into: Path, ref: str, room: Room) -> list[bytes]:
     """Put back what git ignored and the run imported, and keep it ignored here whatever ignored it there."""
-    ref = EXTRA_REF.replace("heads", "restored")
-    rows = run_git("ls-tree", "-r", "-z", "-t", "--full-tree", ref, where=into, private=True)
-    _check_names(rows)
+    rows = check_tree(into, ref, room)
     index = {"GIT_INDEX_FILE": os.fspath(into / ".git" / "extra-index")}
     run_git("read-tree", ref, where=into, env=index, private=True)
     run_git("checkout-index", "-q", "-a", where=into, env=index, private=True)
-    paths = [path for mode, path in _rows(rows) if mode != "040000"]
+    paths = [path for mode, path in rows if mode != "040000"]
     _ignore(into, paths)
     return paths
 
@@ -194,43 +216,9 @@ def _ignore(into: Path, paths: Iterable[bytes]) -> None:
             file.write(patterns)
 
 
-def _rows(rows: bytes) -> Iterable[tuple[str, bytes]]:
-    for row in filter(None, rows.split(b"\0")):
-        about, path = row.split(b"\t", 1)
-        yield about.split()[0].decode(), path
-
-
-def _check_names(rows: bytes) -> None:
-    """Refuse a tree whose names could lead out of the folder or into its `.git`; git refuses most of them as well."""
-    seen: set[bytes] = set()
-    links: set[bytes] = set()
-    for mode, path in _rows(rows):
-        if mode not in ("040000", REGULAR, "100664", EXECUTABLE, SYMLINK, GITLINK):
-            raise ReproduceError(f"The stored tree has an entry of mode {mode}, which is no file: {path!r}.")
-        _check_name(os.fsdecode(path))
-        if path in seen:
-            raise ReproduceError(f"The stored tree names {path!r} twice: it was not made by git.")
-        seen.add(path)
-        if mode == SYMLINK:
-            links.add(path)
-    for path in seen:
-        if any(path[:cut] in links for cut in range(len(path)) if path[cut : cut + 1] == b"/"):
-            raise ReproduceError(f"The stored tree has {path!r} below a symbolic link: it was not made by git.")
-
-
-def _check_name(path: str) -> None:
-    parts = path.split("/")
-    # `git~1` and a name with ignorable characters are `.git` to some file systems.
-    plain = [re.sub(r"[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff. ]+\Z", "", part).lower() for part in parts]
-    if path.startswith("/") or any(part in ("", ".", "..") for part in parts) or "\0" in path:
-        raise ReproduceError(f"The stored code names a path outside of its folder: {path!r}. Nothing was written.")
-    if any(part in (".git", "git~1") for part in plain):
-        raise ReproduceError(f"The stored code wants to write into a .git folder: {path!r}. Nothing was written.")
-
-
-def _restore_archive(archive: Path, into: Path) -> None:
-    for name, mode, content in _read_archive(archive):
-        target = into / name
+def _restore_archive(archive: Path, room: Room) -> None:
+    for name, mode, content in read_admitted(archive, room):
+        target = room.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if mode == SYMLINK:
             os.symlink(os.fsdecode(content), target)
@@ -239,40 +227,26 @@ def _restore_archive(archive: Path, into: Path) -> None:
         target.chmod(0o755 if mode == EXECUTABLE else 0o644)
 
 
-def _read_archive(archive: Path) -> list[tuple[str, str, bytes]]:
-    """Read an archive and refuse one that would write outside of its folder."""
-    try:
-        files = list(read_archive(archive))
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
-        raise ReproduceError(f"{archive.name} cannot be read: {error}. The code cannot be restored.") from error
-    names = {name for name, _, _ in files}
-    links = {name for name, mode, _ in files if mode == SYMLINK}
-    if len(names) != len(files):
-        raise ReproduceError(f"{archive.name} names a file twice: it was not written by this tool.")
-    for name, mode, _ in files:
-        _check_name(name)
-        if mode not in (REGULAR, EXECUTABLE, SYMLINK):
-            raise ReproduceError(f"{archive.name} has an entry of mode {mode}, which is no file: {name!r}.")
-        if any(str(parent) in links or str(parent) in names for parent in PurePosixPath(name).parents):
-            raise ReproduceError(f"{archive.name} has {name!r} below another file: it was not written by this tool.")
-    return files
-
-
 def _make_folders(into: Path, folders: Iterable[object]) -> None:
     """Make the folders that held nothing of what was stored, where a script may expect to write."""
     for folder in folders:
-        if isinstance(folder, str) and (place := _inside(into, folder)) is not None and ".git" not in place.parts:
+        if (place := _inside(into, folder)) is not None:
             with contextlib.suppress(OSError):
                 place.mkdir(parents=True, exist_ok=True)
 
 
-def _restore_inputs(archive: Path, into: Path) -> list[str]:
-    """Put back what the run read beside its code, out of git's sight; name what cannot be."""
-    if not archive.is_file():
-        return []
+def _restore_inputs(archive: Path, into: Path, room: Room, pointers: set[str]) -> list[str]:
+    """Put back what the run read beside its code, out of git's sight; name what cannot be.
+
+    Of the files in `pointers` the code has git-lfs' pointer alone: the content takes its place.
+    """
+    keep_pointers(into, pointers)
     problems, ignored = [], []
-    for name, mode, content in _read_archive(archive):
+    for name, mode, content in read_admitted(archive, room) if archive.is_file() else ():
         target = _inside(into, name)
+        if target is not None and name in pointers and is_pointer(target):
+            target.write_bytes(content)
+            continue
         if target is None or os.path.lexists(target):
             problems.append(f"{name} was not put back: its place is taken")
             continue
@@ -300,27 +274,38 @@ def _make_repository(into: Path) -> None:
 
 def _links(facts: Mapping[str, Any]) -> dict[str, str]:
     """Return the submodules that had no content: path -> commit. Git leaves an empty folder for them."""
-    links = facts.get("links") or {}
+    links = facts.get("links")
+    if not isinstance(links, dict):
+        return {}
     return {str(path): str(oid) for path, oid in links.items() if _OBJECT_ID.match(str(oid))}
 
 
 def _inside(root: Path, relative: object) -> Path | None:
-    if not isinstance(relative, str):
+    """Return the place of `relative` below `root`; None where links or dots lead elsewhere, or into a `.git`."""
+    if not isinstance(relative, str) or "\0" in relative:
         return None
     path = root / relative
-    return path if path.resolve().is_relative_to(root) else None
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError):  # a name too long, links in a circle
+        return None
+    if not real.is_relative_to(root) or ".git" in (part.lower() for part in real.relative_to(root).parts):
+        return None
+    return path
+
+
+def _listed(facts: Mapping[str, Any], key: str) -> list[Any]:
+    """Return the list that is recorded under `key`, no longer than one we write ourselves."""
+    found = facts.get(key)
+    return found[:_MOST_LISTED] if isinstance(found, list) else []
 
 
 def _problems(facts: Mapping[str, Any]) -> list[str]:
     """Name what the original had and the stored code has not."""
     problems = []
     for key, reason in (("skipped", "too large to store"), ("withheld", "it shows a secret")):
-        problems += [f"{row['path']} was left out: {reason}" for row in facts.get(key) or [] if isinstance(row, dict)]
-    problems += [f"{path} was left out: it could not be read" for path in facts.get("unreadable") or []]
-    problems += [
-        f"{row['path']} is a git-lfs pointer; 'git lfs pull' brings its content"
-        for row in facts.get("lfs") or []
-        if isinstance(row, dict)
-    ]
-    problems += [f"{path} is in the encrypted form it has in git" for path in facts.get("sealed") or []]
+        rows = [row for row in _listed(facts, key) if isinstance(row, dict)]
+        problems += [f"{row.get('path')} was left out: {reason}" for row in rows]
+    problems += [f"{path} was left out: it could not be read" for path in _listed(facts, "unreadable")]
+    problems += [f"{path} is in the encrypted form it has in git" for path in _listed(facts, "sealed")]
     return problems

@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from ..compare.causes import Cause, why
 from ..compare.floats import ulp_distance
+from ..compare.prints import ends, kind_of
 from ..compare.streams import (
     ATOL,
     EXCLUDED,
@@ -77,6 +78,13 @@ class Grade:
     """Everything else that was not the same: missing metrics, unequal lengths, weights."""
     is_prefix: bool = False
     """True when the original was stopped before its end, and all it had said by then came out again."""
+    steps: int | None = None
+    """How many optimizer steps the grade is about, where only the beginning was run again."""
+
+    @property
+    def label(self) -> str:
+        """The grade as it is shown: `R5`, or `R5[300]` for the first 300 steps."""
+        return self.grade if self.steps is None else f"{self.grade}[{self.steps}]"
 
     @property
     def is_reproduced(self) -> bool:
@@ -87,13 +95,13 @@ class Grade:
         """The grade as JSON; always finite."""
         first = self.first_difference
         return {
-            "grade": self.grade,
+            "grade": self.label,
             "name": NAMES[self.grade],
             "scope": self.scope,
             "metrics": self.n_metrics,
             "points": self.n_points,
             "first_difference": None if first is None else first.as_json(),
-            "cause": None if self.cause is None else {"where": self.cause.where, "likely": self.cause.likely},
+            "cause": None if self.cause is None else asdict(self.cause),
             "explanation": self.explanation,
             "details": list(self.details),
             "prefix": self.is_prefix,
@@ -140,9 +148,10 @@ def grade(
         return say("R3", "Neither run logged a number that can be compared.")
     if not compared.is_within_tolerance:
         return say("R3", f"{compared.n_different} of {compared.n_points} numbers differ.")
-    digests = (before.get("end"), after.get("end"))
+    digests = ends(original.prints, rerun.prints) or (before.get("end"), after.get("end"))
     if compared.is_bitwise and None not in digests and digests[0] == digests[1]:
-        return say("R5", f"All {compared.n_points} numbers and the final weights have the same bits.")
+        sampled = " (of the weights, above 1 GiB, blocks were sampled)" if kind_of(str(digests[0])) == "sampled" else ""
+        return say("R5", f"All {compared.n_points} numbers and the final weights have the same bits{sampled}.")
     if not compared.is_bitwise:
         return say("R4n", f"{compared.n_different} of {compared.n_points} numbers differ, each within the tolerance.")
     if None in digests:
@@ -184,6 +193,8 @@ class Standing:
     last: str
     reproducible: str
     """true, false or unknown."""
+    prefix: str | None = None
+    """What a re-run of the beginning has proved, if the last one was that: grade and scope."""
 
 
 def standing_after(

@@ -15,13 +15,19 @@ from ..rundir import RunDir
 def main(arguments: Sequence[str]) -> int:
     """Runs the sidecar on the folders named in `arguments`; the entry of the process. Returns the exit status.
 
-    `--sync FOLDER...` uploads what is left of runs that have ended, `--restore` tries a restore (see `proof.py`).
+    `--sync FOLDER...` uploads what is left of runs that have ended, `--restore` tries a restore (see `proof.py`),
+    `--resolve` asks the package indexes (see `resolving.py`).
     """
     if arguments[:1] == ["--restore"]:
         from .proof import restore_and_answer
 
         capture, into, answer = map(Path, arguments[1:4])
         restore_and_answer(capture, into, answer)
+        return 0
+    if arguments[:1] == ["--resolve"]:
+        from .resolving import SECONDS, ask_and_keep
+
+        ask_and_keep(Path(arguments[1]), float(arguments[2]) if len(arguments) > 2 else SECONDS)
         return 0
     warnings.simplefilter("ignore")
     is_sync = arguments[:1] == ["--sync"]

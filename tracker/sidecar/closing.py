@@ -18,6 +18,9 @@ from .reading import Follower, replayed_verdict
 if TYPE_CHECKING:
     from ..stores.mlflow_writer import RunWriter
 
+_TOLD_GAPS = 10
+"""Gaps that the closing block may name; all are in `reproducibility.json`."""
+
 
 def close_run(
     rundir: RunDir,
@@ -69,6 +72,8 @@ def close_run(
         grade=proof["grade"],
         suspicious=verdict.get("suspicious"),
         reproducible=proof["reproducible"],
+        meaning=proof["meaning"],
+        missing=[gap for gap in proof["gaps"] if gap.get("blocking")][:_TOLD_GAPS],
         faults=faults.said,
     )
 

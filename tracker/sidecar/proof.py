@@ -1,7 +1,8 @@
 """Whether a run could be done again from what was stored: the gaps, a restore that is tried, and the grade.
 
 R0: the code, the command or the packages are unknown. R1: all three are known, with named gaps. R2: no gap, and the
-stored code was restored into an empty folder and had the same identity. Higher grades need a re-execution.
+stored code was restored into an empty folder and had the same identity; where the configured package indexes do not
+have every package of the run, its environment is that of this host only. Higher grades need a re-execution.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 
 from ..launcher import sidecar_command, sidecar_environment
 from ..rundir import RunDir
+from .capturing import capture_settings
+from .resolving import resolved
 
 SECONDS = 20.0
 """Time a restore may take; one that takes longer is not proved, and `reproducible` stays unknown."""
@@ -22,15 +25,18 @@ SECONDS = 20.0
 _MEANING = {
     "R0": "not captured",
     "R1": "captured with gaps",
-    "R2": "captured and restorable; environment: host only",
+    "R2": "captured and restorable",
 }
+_SHOWN = 5
+"""Names of packages in the meaning of a grade."""
 _UNPROVED = "R1: captured; the restore was not proved"
 
 
 def prove_restorable(rundir: RunDir, captured: Mapping[str, Any], seconds: float = SECONDS) -> dict[str, Any]:
     """Grades the run: `{"grade", "scope", "reproducible", "meaning", "gaps", "proof"}`.
 
-    The restore runs in a process of its own, so that its time is bounded; it takes the capture folder alone.
+    The restore runs in a process of its own, so that its time is bounded; it takes the capture folder alone. Whether
+    the packages can be had is in `proof["environment"]`, see `resolving`.
     """
     gaps = [gap for gap in captured.get("gaps") or () if isinstance(gap, Mapping)]
     blocking = [gap for gap in gaps if gap.get("blocking")]
@@ -39,10 +45,12 @@ def prove_restorable(rundir: RunDir, captured: Mapping[str, Any], seconds: float
         proof: dict[str, Any] = {"tried": False, "why": f"unknown: {', '.join(missing)}"}
         return _result("R0", None, "false", _MEANING["R0"], gaps, proof)
     proof = _try_restore(rundir, seconds)
+    environment = resolved(rundir.capture, capture_settings(rundir.spec))  # asked for when the run began
+    proof = {**proof, "environment": environment}
     if blocking:
         return _result("R1", None, "false", _MEANING["R1"], gaps, proof)
     if proof.get("matches") is True:
-        return _result("R2", "host", "true", _MEANING["R2"], gaps, proof)
+        return _result("R2", "host", "true", _MEANING["R2"] + _where(environment), gaps, proof)
     if proof.get("matches") is False:
         gap = {
             "part": "code",
@@ -52,6 +60,17 @@ def prove_restorable(rundir: RunDir, captured: Mapping[str, Any], seconds: float
         }
         return _result("R1", None, "false", _MEANING["R1"], [*gaps, gap], proof)
     return _result("R1", None, "unknown", _UNPROVED, gaps, proof)
+
+
+def _where(environment: Mapping[str, Any]) -> str:
+    """What to add when an environment like this one cannot be built, as far as is known, anywhere else."""
+    if environment.get("resolves") is True:
+        return ""
+    missing = list(environment.get("missing") or ())
+    if not missing:
+        return f"; environment: host only ({environment.get('why') or 'not tried'})"
+    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    return f"; environment: host only (no configured index has {', '.join(missing[:_SHOWN])}{more})"
 
 
 def _result(

@@ -291,7 +291,10 @@ def _take(member: RunDir, rank: int, rundir: RunDir) -> None:
     running = journal.with_suffix(".alive")
     running.touch() if is_alive else running.unlink(missing_ok=True)
     process, account = member.read_json("process.json"), member.read_json(ACCOUNT)
-    kept = ("environment", "randomness", "randomness_at_end", "environment_at_end", "gaps", "switches_changed")
+    kept = (
+        "environment", "randomness", "randomness_at_end", "environment_at_end", "gaps", "switches_changed",
+        "started_as",
+    )  # fmt: skip
     content = {"rank": rank, **{name: process[name] for name in kept if name in process}, "account": account}
     write_json(rundir.capture / f"process-{rank}.json", content)
     opened = rundir.path / "opened"

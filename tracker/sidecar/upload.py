@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..journal import JournalError
 from ..rundir import ALIVE, RunDir
-from . import stalled
-from .capturing import capture_at_start
+from . import resolving, stalled
+from .capturing import capture_at_start, capture_settings
 from .closing import close_run, written_last
 from .connecting import connect, cwd_of, redirect
 from .faults import Faults
@@ -162,6 +162,7 @@ class Upload:
         # The training comes first, but for the capture of its code: its first step waits for that.
         after_code = partial(step_back, FIRST_NICENESS) if self._steps_back and late_by is None else None
         self._captured = capture_at_start(self.rundir, self.spec, late_by, after_code)
+        resolving.begin(self.rundir.capture, capture_settings(self.spec))
         self.rundir.update_state(captured=True, capture=self._captured, capture_gaps=self._captured["gaps"])
 
     # -- reading ---------------------------------------------------------------------------------------------------

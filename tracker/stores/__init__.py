@@ -42,8 +42,8 @@ class Store(Protocol):
     def find(self, run_id: str) -> RunInfo:
         """The run with this id, the tracker's own or MLflow's."""
 
-    def runs(self, experiment: str | None = None, limit: int = 1000) -> list[RunInfo]:
-        """The latest runs of one experiment, by name or id, or of all; newest first."""
+    def runs(self, experiment: str | None = None, limit: int = 1000, where: str = "") -> list[RunInfo]:
+        """The latest runs of one experiment, by name or id, or of all, that meet a search expression; newest first."""
 
     def records(self, run_id: str) -> Iterator[tuple[float, Record]]:
         """(wall time, record), in the order of the journal; of a plain MLflow run, its metrics in the order logged."""

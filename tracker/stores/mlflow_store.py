@@ -135,8 +135,11 @@ class MlflowStore:
             hint = "The store holds no runs. Name the right one with --uri, or set MLFLOW_TRACKING_URI."
         return f"Run {run_id!r} is not in {shown_uri(self.uri)}. {hint}"
 
-    def runs(self, experiment: str | None = None, limit: int = 1000) -> list[RunInfo]:
-        """The latest runs of an experiment (name or id) or of all, newest first; raises `StoreError` for no such."""
+    def runs(self, experiment: str | None = None, limit: int = 1000, where: str = "") -> list[RunInfo]:
+        """The latest runs of an experiment (name or id) or of all, newest first; raises `StoreError` for no such.
+
+        `where` is a search expression of MLflow's; one that it does not understand is a `StoreError` as well.
+        """
         ids = list(self._experiments)
         if experiment is not None:
             ids = [number for number, name in self._experiments.items() if experiment in (name, number)]
@@ -145,7 +148,13 @@ class MlflowStore:
                 near = difflib.get_close_matches(experiment, names, n=1)
                 hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(names[:10])}."
                 raise StoreError(f"Experiment {experiment!r} is not in {shown_uri(self.uri)}. {hint}")
-        return [self._info(run) for run in self._search(ids, "", ViewType.ACTIVE_ONLY, limit)]
+        try:
+            return [self._info(run) for run in self._search(ids, where, ViewType.ACTIVE_ONLY, limit)]
+        except StoreError as error:
+            cause = error.__cause__
+            if where and isinstance(cause, MlflowException) and cause.error_code == "INVALID_PARAMETER_VALUE":
+                raise StoreError(f"MLflow does not understand the filter {where!r}: {cause.message}") from cause
+            raise
 
     def _search(self, experiments: list[str], where: str, view: int, limit: int) -> list[Run]:
         found: list[Run] = []

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
+import re
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -68,6 +72,7 @@ class RunWriter:
         Raises `StoreUnreachable` or `StoreRefused`.
         """
         self.uri = uri
+        self._cwd = cwd
         self.run_id = ""
         self.experiment_id = ""
         self.refused: dict[str, str] = {}
@@ -103,8 +108,8 @@ class RunWriter:
         if found is None:
             with alone(self.uri):
                 try:
-                    create = self.client.create_experiment
-                    self.experiment_id = str(_asked("creating the experiment", self.uri, lambda: create(wanted)))
+                    create = partial(self.client.create_experiment, wanted, self._artifacts_of(wanted))
+                    self.experiment_id = str(_asked("creating the experiment", self.uri, create))
                     return
                 except StoreRefused as error:
                     if "already exists" not in str(error):  # else another run was faster
@@ -117,6 +122,17 @@ class RunWriter:
                 f"mlflow experiments restore --experiment-id {number}, then: tracker sync."
             )
         self.experiment_id = str(found.experiment_id)
+
+    def _artifacts_of(self, experiment: str) -> str | None:
+        """Where the artifacts of a new experiment go; None for the place that MLflow chooses.
+
+        For a database elsewhere that would be the folder of the script, and the run would be lost with it.
+        """
+        database = database_of(self.uri)
+        if database is None or database.parent == self._cwd:
+            return None
+        name = re.sub(r"[^\w.-]+", "-", experiment).strip("-.")[:40]
+        return str(database.parent / "mlruns" / "-".join(filter(None, [name, os.urandom(4).hex()])))
 
     def _use_experiment_number(self, number: str) -> None:
         try:
@@ -275,6 +291,10 @@ def _make_database(uri: str) -> None:
     with tempfile.TemporaryDirectory(prefix="soundrun-", ignore_cleanup_errors=True) as folder:
         made = Path(folder) / "mlflow.db"
         MlflowClient(tracking_uri=f"sqlite:///{made}").search_experiments(max_results=1)
+        with contextlib.closing(sqlite3.connect(made)) as connection, connection:
+            # MLflow would keep the artifacts below the folder of the script, and lose them with it.
+            place = str(database.parent / "mlruns" / "0")
+            connection.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = 0", (place,))
         beside = database.with_name(f".{database.name}.{os.getpid()}")
         try:
             shutil.copyfile(made, beside)
