@@ -246,8 +246,9 @@ def differences(own: Mapping[str, Any], accounts: Mapping[int, Mapping[str, Any]
         weights = account.get("weights") or {}
         if weights.get("start"):
             values.setdefault("weights/start", {})[rank] = weights["start"]
-        if weights.get("end") and weights.get("step") == (own.get("weights") or {}).get("step"):
-            values.setdefault("weights/end", {})[rank] = weights["end"]
+        latest = weights.get("end") or weights.get("later")
+        if latest and weights.get("step") == (own.get("weights") or {}).get("step"):
+            values.setdefault("weights/end", {})[rank] = latest
         with contextlib.suppress(KeyError):
             values.setdefault("steps", {})[rank] = weights["step"]
     for name, by_rank in values.items():

@@ -64,7 +64,7 @@ class StepDoesNothing(Rule):
         ratios = trace.by_subject(UPDATE_RATIO)
         looked = max((len(series) for series in ratios.values()), default=0)
         weights = table(trace.facts.get("weights"))
-        is_whole = bool(weights.get("start")) and weights.get("start") == weights.get("end")
+        is_whole = bool(weights.get("start")) and weights.get("start") == (weights.get("end") or weights.get("later"))
         steps = number(weights.get("step")) or 0.0
         if is_whole and steps >= self.min_steps and not any(ratio > 0 for one in ratios.values() for ratio in one):
             shown = f"the weights after {steps:g} steps are bitwise those of the start"

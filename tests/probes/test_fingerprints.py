@@ -30,11 +30,11 @@ def weights(run):
     return {(value["when"], value["after"]): value["weights"] for value in told(run, "weights")}
 
 
-def test_all_of_the_first_steps_are_taken_and_then_eight_in_each_doubling():
+def test_all_of_the_first_steps_are_taken_and_then_four_in_each_doubling():
     taken = [number for number in range(128) if is_scheduled(number)]
 
-    assert taken[:16] == list(range(16))
-    assert taken[16:] == [*range(16, 32, 2), *range(32, 64, 4), *range(64, 128, 8)]
+    assert taken[:8] == list(range(8))
+    assert taken[8:] == [*range(8, 16, 2), *range(16, 32, 4), *range(32, 64, 8), *range(64, 128, 16)]
 
 
 def test_batches_gradients_and_weights_are_told_on_the_schedule_and_at_each_pass():
@@ -50,7 +50,7 @@ def test_batches_gradients_and_weights_are_told_on_the_schedule_and_at_each_pass
                     model(x)
     batches = told(run, "batches")
 
-    assert len(batches) == len(told(run, "grad")) == 19  # 0 to 15, 16, 18, 20
+    assert len(batches) == len(told(run, "grad")) == 14  # 0 to 7, 8, 10, 12, 14, 16, 20
     assert [value["batches"][0]["first"] for value in batches].count(True) == 3
     assert all(len(value["batches"]) == 1 for value in batches)
     assert batches[0]["batches"] == batches[7]["batches"] != batches[1]["batches"]

@@ -107,7 +107,7 @@ def ledger_of(records: Iterable[Record]) -> Ledger:
         elif isinstance(record, Event) and record.name == END:
             status = str(record.data.get("status"))
         elif isinstance(record, Fact) and record.name == "weights" and isinstance(record.value, dict):
-            weights.update({str(key): str(value) for key, value in record.value.items() if key in ("start", "end")})
+            weights.update({str(k): str(v) for k, v in record.value.items() if k in ("start", "end") and v is not None})
         elif isinstance(record, Fact) and record.name == FACT:
             prints.take(record.step, record.value)
     return Ledger(streams, positions, moments, tuple(epoch_starts), weights, status, prints.prints())

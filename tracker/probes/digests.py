@@ -20,8 +20,8 @@ ELEMENTS = 128
 _TOKENS = 2048
 """Whole numbers of a row that are all taken: tokens, whose padding is cut off first."""
 
-_WHOLE_BYTES = 256 << 10
-"""Bytes of a tensor up to which all of them are digested: 0.3 ms; of a larger one, `SPREAD` values and a sum."""
+_WHOLE_BYTES = 32 << 10
+"""Bytes of a tensor up to which all of them are digested: 40 us; of a larger one, `SPREAD` values and a sum."""
 
 _SUMMED_BYTES = 4 << 20
 """Bytes of a tensor up to which all are summed, so that one changed value shows: 1 ms."""

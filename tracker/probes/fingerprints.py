@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 FACT = "fingerprint"
 
-_ALL, _OCTAVE = 16, 3
+_ALL, _OCTAVE = 8, 2
 """First steps that are all taken; then two to the power of `_OCTAVE` in each doubling."""
 
 _MOST_PASSES = 64
@@ -43,7 +43,7 @@ _MOST_BATCHES, _MOST_ITERATORS, _MOST_DATA = 4, 4, 8
 
 
 def is_scheduled(number: int) -> bool:
-    """Whether the `number`-th of something, counted from 0, is taken: the first 16, then eight in each doubling."""
+    """Whether the `number`-th of something, counted from 0, is taken: the first 8, then four in each doubling."""
     return number < _ALL or not number & ((1 << (number.bit_length() - 1 - _OCTAVE)) - 1)
 
 

@@ -1,6 +1,6 @@
-"""Digests the weights: at the first step, at epochs where the model is small enough, and at the end.
+"""Digests the weights that optimizers own: at the first step, and at the end.
 
-At the ends of epochs it is looked for bounds in them, too: numbers that were cut off at both sides are alike.
+At the ends of epochs it is looked for bounds in them: numbers that were cut off at both sides are alike.
 """
 
 from __future__ import annotations
@@ -19,12 +19,18 @@ MOST_BOUNDED = 200
 MOST_IN_VAIN = 3
 """Epochs without bounds after which none are looked for any more."""
 
+STEPS_LATER = 100
+"""Steps up to which the weights are digested at the ends of epochs, for models that are gone when the run ends."""
+
 LEAST_AT_A_BOUND = 0.02
 """Share of a weight's numbers that are at each of its two bounds."""
 
 
 class Weights(Probe):
-    """The fact `weights`: digest at the start, the latest digest, and after how many steps it was taken.
+    """The fact `weights`: `{"start": digest, "end": digest at the end, "step": steps made by then}`.
+
+    Where they are gone by the end there is `later` in place of `end`, of one of the first epochs. The whole state of
+    models, also of those that are gone, is told by the fact `fingerprint`.
 
     Fact `bounds`, at the ends of epochs and of the run, where there are some: `[{"name", "bound": the largest number of
     the weight, which is that of its smallest with another sign, "share": of the numbers that are one of the two}]`. On
@@ -36,7 +42,7 @@ class Weights(Probe):
     def __init__(self, training: Any) -> None:
         super().__init__(training)
         self._start: str | None = None
-        self._latest: tuple[str, int] | None = None
+        self._later: tuple[str, int] | None = None
         self._has_bounds, self._looks = False, 0
 
     def adopted(self) -> None:
@@ -45,8 +51,9 @@ class Weights(Probe):
             self._start = digest(item for owned in held for item in owned.items())
 
     def end_epoch(self) -> None:
-        if self.training.session.clock.source != "steps":  # those are too many, and end nothing
-            self._take(DIGEST_BYTES)
+        if self.training.done and (self._later is None or self._later[1] < STEPS_LATER):
+            found = self._digest(DIGEST_BYTES)
+            self._later = self._later if found is None else (found, self.training.done)
         if sum(owned.size() for owned in self.training.owned) <= DIGEST_BYTES:
             self._look()
 
@@ -54,11 +61,23 @@ class Weights(Probe):
         self._looks = 0
 
     def finish(self) -> None:
-        self._take(None)
-        if self._latest is not None:
-            digest_now, steps = self._latest
-            self.journal.fact("weights", self.training.done, {"start": self._start, "end": digest_now, "step": steps})
+        if self.training.owned:
+            end, steps = self._digest(None), self.training.done
+            told: dict[str, Json] = {"start": self._start, "end": end, "step": steps}
+            if end is None and self._later is not None:
+                told = {"start": self._start, "later": self._later[0], "step": self._later[1]}
+            if end is not None or self._later is not None:
+                self.journal.fact("weights", steps, told)
         self._look()
+
+    def _digest(self, most: int | None) -> str | None:
+        """Of all that optimizers own; None when one is gone, or they have more than `most` bytes."""
+        held = self.training.owned
+        if not all(owned.is_whole() and owned.is_real() for owned in held):
+            return None
+        if most is not None and sum(owned.size() for owned in held) > most:
+            return None
+        return digest(item for owned in held for item in owned.items())
 
     def _look(self) -> None:
         """Tells the bounds of the weights that still live, where there are some, or were."""
@@ -84,15 +103,6 @@ class Weights(Probe):
             if weight.layout is torch.strided and weight.is_floating_point() and weight.dim() > 1 and weight.numel() > 1
         ]
         return found[:MOST_BOUNDED]
-
-    def _take(self, most: int | None) -> None:
-        held, steps = self.training.owned, self.training.done
-        if not held or (self._latest is not None and self._latest[1] == steps):
-            return
-        if all(owned.is_whole() and owned.is_real() for owned in held) and (
-            most is None or sum(owned.size() for owned in held) <= most
-        ):
-            self._latest = (digest(item for owned in held for item in owned.items()), steps)
 
 
 def bounds_of(weight: torch.Tensor) -> tuple[float, float] | None:
