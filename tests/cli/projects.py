@@ -41,5 +41,5 @@ def tags_of(run_id):
 def reproduce(capfd, run_id, *arguments):
     code = run(["reproduce", run_id, "--yes", "--json", *map(str, arguments)])
     said = capfd.readouterr()
-    print(said.err)
+    assert said.out.startswith("{"), said.err
     return code, json.loads(said.out), said.err
