@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, default
 
 from tests.trainings import data, fault_parts, records, tracked
 from tracker.compare.causes import why
-from tracker.compare.prints import Prints, ends, last_common_weights
+from tracker.compare.prints import Prints, Reader, ends, last_common_weights
 from tracker.compare.streams import compare_streams, ledger_of
 
 
@@ -212,3 +212,28 @@ def test_runs_without_fingerprints_are_classified_by_the_step_alone():
     assert cause(bare, train(lr=0.05)).where == "first update"
     assert cause(bare, train(shuffle_from_2=9)).where == "epoch boundary"
     assert cause(bare, train(noise_at=25)).where == "drift"
+
+
+def prints(**digests):
+    """Fingerprints of the weights: `end_8="x"` is a digest at the end, behind 8 steps."""
+    reader = Reader()
+    for key, digest in digests.items():
+        when, after = key.split("_")
+        reader.take(0, {"weights": f"state:{digest}", "after": int(after), "when": when})
+    return reader.prints()
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "steps", "expected"),
+    [
+        ({"pass_8": "a", "end_8": "b"}, {"pass_8": "a", "end_8": "c"}, 8, ("state:b", "state:c")),
+        ({"pass_8": "a"}, {"pass_8": "a", "end_8": "b"}, 8, ("state:a", "state:a")),
+        ({"pass_8": "a"}, {"pass_8": "a"}, 9, None),
+        ({"pass_8": "a"}, {"pass_8": "a"}, None, None),
+        ({"end_4": "a", "step_8": "b"}, {"end_4": "a", "step_8": "b"}, 10, None),
+        ({"start_0": "a"}, {"start_0": "a"}, 0, None),
+    ],
+    ids=["the-end", "behind-the-last-step", "a-step-more", "unknown-steps", "another-model-went-on", "no-step"],
+)
+def test_the_weights_of_the_end_are_those_behind_the_last_step(mine, theirs, steps, expected):
+    assert ends(prints(**mine), prints(**theirs), steps) == expected

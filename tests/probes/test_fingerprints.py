@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from tests.trainings import data, facts, fault_parts, loader, mlp, step, tracked
@@ -59,6 +60,25 @@ def test_batches_gradients_and_weights_are_told_on_the_schedule_and_at_each_pass
         ("pass", 21), ("end", 21),
     ]  # fmt: skip
     assert len(told(run, "data")) == 1
+
+
+def test_the_weights_behind_the_last_pass_are_told_also_of_a_model_that_has_other_tensors_by_the_end():
+    train = loader(16)
+
+    def main():
+        model = mlp()
+        prune.l1_unstructured(model[0], "weight", amount=0.5)
+        optimizer = torch.optim.SGD(model.parameters(), 0.01)
+        for _ in range(11):
+            for x, y in train:
+                step(model, optimizer, x, y)
+        prune.remove(model[0], "weight")
+
+    with tracked() as run:
+        main()
+
+    assert [after for when, after in moments(run) if when == "pass"] == [2, 4, 6, 8, 10, 12, 14, 16, 18, 22]
+    assert all(when != "end" for when, _ in moments(run))
 
 
 def test_the_norm_is_that_of_the_gradient_ahead_of_the_step():

@@ -64,11 +64,17 @@ class Prints:
             self.data,
         )
 
-    @property
-    def end(self) -> str | None:
-        """The digest of the weights when the run ended."""
-        ends = [at for at in self.weights if at.when == "end"]
-        return self.weights[max(ends)] if ends else None
+    def finals(self, steps: int | None) -> set[Moment]:
+        """The moments at which the weights were those of the end, of a run that made `steps`, if that is known.
+
+        A model that was let go while another went on training says nothing of the end.
+        """
+        latest = max((at.after for at in self.weights), default=0)
+        return {
+            at
+            for at in self.weights
+            if (at.when == "end" and at.after == latest) or (at.when != "start" and at.after == latest == steps)
+        }
 
 
 class Reader:
@@ -237,10 +243,11 @@ def kind_of(digest: str) -> str:
     return digest.partition(":")[0] if ":" in digest else ""
 
 
-def ends(a: Prints, b: Prints) -> tuple[str, str] | None:
-    """The digests of the state at the end of two runs; None unless both have one, of the same kind."""
-    x, y = a.end, b.end
-    return (x, y) if x is not None and y is not None and kind_of(x) == kind_of(y) else None
+def ends(a: Prints, b: Prints, steps: int | None = None) -> tuple[str, str] | None:
+    """The digests of the state at the end of two runs of so many steps; None unless both have one of the same kind."""
+    common = sorted(a.finals(steps) & b.finals(steps), key=lambda at: (at.when == "end", at))
+    found = [(a.weights[at], b.weights[at]) for at in common if kind_of(a.weights[at]) == kind_of(b.weights[at])]
+    return found[-1] if found else None
 
 
 def last_common_weights(a: Prints, b: Prints) -> int | None:

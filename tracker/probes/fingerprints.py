@@ -102,6 +102,8 @@ class Fingerprints(Probe):
         self._readback = Readback(self._heard)
         self._come_back: dict[int, dict[str, Json]] = {}
         self._state = State(self._before_model_goes)
+        self._untold: tuple[str, int] | None = None
+        """The digest behind the latest pass that was not on the schedule, and the steps made by then."""
         self._said: dict[str, tuple[str, int]] = {}
         """The latest digest of the weights for each `when`, and the steps made by then."""
 
@@ -147,8 +149,7 @@ class Fingerprints(Probe):
         if began is None or began == self.training.done:
             self._pending.pop(id(iterator), None)  # nothing was trained on it: an evaluation
             return
-        if is_scheduled(self._ends):
-            self._take("pass", SOME_BYTES)
+        self._take("pass", SOME_BYTES, is_told=is_scheduled(self._ends))
         self._ends += 1
 
     def _trained_on(self) -> list[dict[str, Json]]:
@@ -266,6 +267,9 @@ class Fingerprints(Probe):
         self._readback.flush()
         self._tell_come_back()
         self._take("end", WHOLE_BYTES)
+        if self._untold is not None and self._untold[1] == self.training.done:
+            # It cannot be known which pass is the last one, and the model may be gone, or its tensors others.
+            self._write({"weights": self._untold[0], "after": self._untold[1], "when": "pass"})
         self._pending.clear()
 
     def _before_model_goes(self) -> None:
@@ -282,20 +286,23 @@ class Fingerprints(Probe):
         except Exception as error:
             self.training._fault(self, error)
 
-    def _take(self, when: str, most: int, made: int | None = None) -> None:
-        """Takes the state, unless it was for the same moment."""
+    def _take(self, when: str, most: int, made: int | None = None, is_told: bool = True) -> None:
+        """Takes the state, unless it was for the same moment; one that is not told may be in the end."""
         made = self.training.done if made is None else made
         if (when != "start" and not made) or self._said.get(when, ("", -1))[1] == made or not may_compute():
             return
         items = self._state.items(self._owned(), parameters_only=when == "start")
         if items is not None:
-            self._tell_weights(when, items, most, made)
+            self._tell_weights(when, items, most, made, is_told)
 
-    def _tell_weights(self, when: str, items: Sequence[Item], most: int, made: int) -> None:
+    def _tell_weights(self, when: str, items: Sequence[Item], most: int, made: int, is_told: bool = True) -> None:
         with Aside():
             digest = digest_of(items, most)
         self._said[when] = (digest, made)
-        self._write({"weights": digest, "after": made, "when": when})
+        if is_told:
+            self._write({"weights": digest, "after": made, "when": when})
+        else:
+            self._untold = (digest, made)
 
     def _owned(self) -> list[Item]:
         return [item for owned in self.training.owned for item in owned.items()]

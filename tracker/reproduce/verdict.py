@@ -148,7 +148,8 @@ def grade(
         return say("R3", "Neither run logged a number that can be compared.")
     if not compared.is_within_tolerance:
         return say("R3", f"{compared.n_different} of {compared.n_points} numbers differ.")
-    digests = ends(original.prints, rerun.prints) or (before.get("end"), after.get("end"))
+    made = original.steps[-1] + 1 if original.steps else None
+    digests = ends(original.prints, rerun.prints, made) or (before.get("end"), after.get("end"))
     if compared.is_bitwise and None not in digests and digests[0] == digests[1]:
         sampled = " (of the weights, above 1 GiB, blocks were sampled)" if kind_of(str(digests[0])) == "sampled" else ""
         return say("R5", f"All {compared.n_points} numbers and the final weights have the same bits{sampled}.")
