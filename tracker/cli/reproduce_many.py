@@ -113,7 +113,7 @@ def _one(run: RunInfo, folder: Path, options: Options, tracking_uri: str | None)
                     }
                 finally:
                     original.close()
-        except TrackerError as error:
+        except (TrackerError, OSError) as error:
             row |= {"error": str(error), "exit_code": int(ExitCode.UNJUDGED)}
         row["seconds"] = round(time.monotonic() - began, 1)
     with (folder / RESULTS).open("a", encoding="utf-8") as file:
