@@ -8,9 +8,11 @@ import warnings
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from tests.trainings import data, facts, fault_parts, mlp, readings, step, subjects, tracked
+from tracker.probes.optimizers import Optimizers
 
 CLASSES = sorted(
     name
@@ -434,3 +436,23 @@ def test_a_default_device_does_not_get_in_the_way():
     assert len(readings(run, "grad_norm", "0.weight")) == 3
     assert "operations" not in str(facts(run, "unseen"))
     assert fault_parts(run) == []
+
+
+def test_an_optimizer_at_the_address_of_one_that_is_gone_takes_neither_its_number_nor_its_place():
+    kept, optimizers = [nn.Linear(2, 2) for _ in range(2)], Optimizers()
+    frame = sys._getframe()
+    first = torch.optim.SGD(kept[0].parameters(), 0.1)
+    entry, _ = optimizers.add(first, frame, True)
+    second = torch.optim.SGD(kept[1].parameters(), 0.1)
+    # What memory does now and then: the address of the first is that of the second.
+    optimizers._entries.clear()
+    entry.key = id(second)
+    optimizers._entries[entry.key] = entry
+    del first
+    gc.collect()
+
+    added, before = optimizers.add(second, frame, False)
+
+    assert before is None
+    assert [one.number for one in optimizers] == [0, 1]
+    assert optimizers.entry_of(second) is added

@@ -145,10 +145,6 @@ class PrintComparison:
         """The first fingerprint that differs."""
         return self.differences[0] if self.differences else None
 
-    def first_of(self, *parts: int) -> PrintDifference | None:
-        """The first of these parts that differs."""
-        return next((one for one in self.differences if one.part in parts), None)
-
     @property
     def starts_differ(self) -> bool | None:
         """Whether the first weights differ; None where they are not known in both."""

@@ -48,9 +48,8 @@ OBSERVED = "observed/"
 USER_SIGNALS = (METRIC.name, METRIC_IN_MLFLOW.name)
 """Signals of numbers that the user logged; the second kind is already in MLflow when we see it."""
 
-_SAMPLED = frozenset({GRAD_NORM.name, LR.name})
-"""Signals that are read in the steps that are looked at closely; the rate, of optimizers that are made late."""
-_OURS = frozenset({LOSS.name}) | _SAMPLED
+_SAMPLED = frozenset({GRAD_NORM.name})
+_OURS = frozenset({LOSS.name, LR.name}) | _SAMPLED
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,7 @@ class Optimizers:
         before = self._predecessor(optimizer)
         if before is not None:
             del self._entries[before.key]
-        for entry in list(self._entries.values()):
-            if (entry.ref() is None and not entry.owned.items()) or entry.key == id(optimizer):
-                del self._entries[entry.key]  # nobody can ask for it any more
+        self._make_room(id(optimizer))
         if before is not None and before.owned.holds(optimizer):
             owned = before.owned
         else:
@@ -79,6 +77,19 @@ class Optimizers:
             entry.start -= before.steps
         self._entries[entry.key] = entry
         return entry, before
+
+    def _make_room(self, key: int) -> None:
+        """Forgets optimizers that are gone with all their parameters.
+
+        One that is gone while its parameters live keeps its number and its place, whatever is at its address now: that
+        depends on the memory, and numbers are to be the same when a run is done again.
+        """
+        kept = [entry for entry in self if entry.ref() is not None or entry.owned.items()]
+        self._entries.clear()
+        for entry in kept:
+            if entry.key == key:
+                entry.key = -1 - entry.number  # no address
+            self._entries[entry.key] = entry
 
     def drop(self, entry: Entry) -> None:
         """Forgets an optimizer."""
