@@ -189,9 +189,9 @@ def _check_fast(rule: Rule) -> None:
     trace = _trace(_many_layers(rule), rule.healthy)
     best = math.inf
     for _ in range(20):
-        start = time.perf_counter()
+        start = time.thread_time()
         _outcome_or_none(rule, trace)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     assert best < SECONDS, (
         f"{rule.id()}: {best * 1e3:.2f} ms for {LAYERS} layers; expected less than {SECONDS * 1e3} ms"
     )

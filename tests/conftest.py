@@ -17,6 +17,7 @@ def _apart(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         monkeypatch.delenv(name)
     monkeypatch.setenv("TRACKER_STRICT", "1")
     monkeypatch.setenv("TRACKER_NO_RESOLVE", "1")  # no test asks a package index
+    monkeypatch.setenv("TRACKER_NO_REPORT", "1")  # half a second of drawing for each run; tests of the page unset it
     monkeypatch.setenv("TRACKER_HOME", str(tmp_path_factory.mktemp("home")))
 
 

@@ -90,6 +90,15 @@ def test_the_demo_shows_a_healthy_run_a_bug_and_a_bitwise_reproduction(tmp_path:
     assert left.stdout == ""
 
 
+def test_two_models_are_compared_and_the_layer_that_differs_is_named() -> None:
+    command = [sys.executable, str(ROOT / "examples" / "compare_models.py")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    assert done.stdout.startswith("The outputs differ first at act (GELU)."), done.stderr
+    assert "approximate is 'none' in A and 'tanh' in B" in done.stdout
+
+
 def test_the_rule_of_ones_own_is_found_with_its_knob_and_passes_the_battery() -> None:
     settings = Settings.load(ROOT / "examples" / "local_rule")
     rule = next(one for one in settings.registry.instances(settings) if one.id() == "accuracy-collapsed")

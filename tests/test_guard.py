@@ -59,7 +59,7 @@ FAULTS = {
     "end": ["tracker.probes.training.Training.finish"],
     "signals": ["tracker.signals.Termination.install"],
     "torch": ["tracker.probes.hooks.install"],
-    "none, the closing line": ["tracker.report.terminal.Terminal.closing"],
+    "none, the closing line": ["tracker.report.console.terminal.Terminal.closing"],
 }
 
 

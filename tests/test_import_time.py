@@ -39,3 +39,5 @@ def test_what_is_loaded_late_is_still_there() -> None:
     import tracker
 
     assert tracker.RunOptions(name="x").name == "x"
+    assert callable(tracker.preflight)
+    assert callable(tracker.compare_models)

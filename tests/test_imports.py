@@ -16,7 +16,20 @@ ROOT = Path(__file__).resolve().parents[1]
 BESIDE_THE_STDLIB = {"pydantic", "numpy", "tomli"}
 """All that rules may import; tomli is the stdlib's tomllib for Python 3.10."""
 
-HEAVY = ("mlflow", "torch", "numpy", "git", "pyarrow", "pandas", "typer", "rich", "pydantic")
+HEAVY = (
+    "mlflow",
+    "torch",
+    "numpy",
+    "git",
+    "pyarrow",
+    "pandas",
+    "typer",
+    "rich",
+    "pydantic",
+    "matplotlib",
+    "jinja2",
+    "PIL",
+)
 """What `import tracker` must not load: a training that uses none of it would pay for it."""
 
 
@@ -137,9 +150,18 @@ def test_mlflow_is_imported_in_the_stores_only() -> None:
     assert not found, listed(found)
 
 
-def test_torch_is_loaded_by_probes_only() -> None:
+def test_torch_is_loaded_by_what_measures_only() -> None:
+    measuring = ("tracker/probes/", "tracker/drilling/", "tracker/drills/", "tracker/compare/models/")
     found = [one for one in all_imports("tracker") if one.top == "torch" and one.on_load]
-    found = [one for one in found if one.file.parts[1] != "probes"]
+    found = [one for one in found if not one.file.as_posix().startswith(measuring)]
+
+    assert not found, listed(found)
+
+
+def test_what_draws_is_loaded_in_the_report_only_and_when_something_is_drawn() -> None:
+    drawing = ("matplotlib", "jinja2", "markupsafe", "PIL")
+    found = [one for one in all_imports("tracker") if one.top in drawing]
+    found = [one for one in found if one.file.parts[1] != "report" or one.on_load]
 
     assert not found, listed(found)
 

@@ -62,6 +62,23 @@ def same(one, two):
     return repr(one) == repr(two)
 
 
+def test_the_latest_reading_of_a_signal_is_found_among_all_that_was_written_since(tmp_path):
+    journal = Journal(tmp_path / "journal.bin")
+    before = journal.last("loss")
+    journal.reading("loss", "", 1, 2.5)
+    journal.reading("loss", "other", 2, 3.5)
+    (trap,) = struct.unpack("<d", journal.tag("loss", "").to_bytes(8, "little"))
+    for number in range(300):
+        journal.reading("weight_norm", str(number), 2, 1.0)
+        journal.array("trap", "", 2, [7.5, 7.5, trap])  # looks like the end of a record, and is none
+    found = journal.last("loss")
+    journal.reading("loss", "", 3, math.inf)
+    latest = journal.last("loss")
+    journal.close()
+
+    assert (before, found, latest, journal.last("loss")) == (None, 2.5, math.inf, None)
+
+
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(written=RECORDS)
 def test_what_is_written_is_read_back(tmp_path, written):

@@ -15,21 +15,41 @@ from typing import TYPE_CHECKING, Any
 from .run import Run, track
 
 if TYPE_CHECKING:
+    from .compare.models.comparing import compare_models
+    from .compare.models.result import ModelComparison
+    from .drilling.preflight import Preflight, preflight
     from .options import RunOptions
 
-__all__ = ["Run", "RunOptions", "__version__", "track"]
+__all__ = [
+    "ModelComparison",
+    "Preflight",
+    "Run",
+    "RunOptions",
+    "__version__",
+    "compare_models",
+    "preflight",
+    "track",
+]
+
+_LATE = {
+    "ModelComparison": ".compare.models.result",
+    "Preflight": ".drilling.preflight",
+    "RunOptions": ".options",
+    "compare_models": ".compare.models.comparing",
+    "preflight": ".drilling.preflight",
+}
+"""Seldom asked for and slow to load: `import tracker` is to cost little more than `import pydantic`."""
 
 
 def __getattr__(name: str) -> Any:
-    # Both are seldom asked for and slow to load; `import tracker` is to cost little more than `import pydantic`.
     if name == "__version__":
         from importlib.metadata import version
 
         return version("soundrun")
-    if name == "RunOptions":
-        from .options import RunOptions
+    if name in _LATE:
+        from importlib import import_module
 
-        return RunOptions
+        return getattr(import_module(_LATE[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

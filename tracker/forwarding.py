@@ -74,12 +74,8 @@ def _bear_witness(pipe: int, parent: int) -> None:
             os.write(pipe, bytes([info.si_signo]))
 
 
-def run_in_our_place(command: Sequence[str], environment: Mapping[str, str], started: Callable[[int], None]) -> int:
-    """Runs a command to its end; returns its exit code, or minus the number of the signal that ended it.
-
-    `started(pid)` is called once it runs. When we are killed, it is killed as well. Raises `OSError` when it cannot be
-    started.
-    """
+def death_with_us() -> Callable[[], None]:
+    """What a child does ahead of its command, as `preexec_fn`, to be killed when we are."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 
@@ -88,6 +84,16 @@ def run_in_our_place(command: Sequence[str], environment: Mapping[str, str], sta
         if os.getppid() != parent:
             os._exit(1)
 
+    return die_with_us
+
+
+def run_in_our_place(command: Sequence[str], environment: Mapping[str, str], started: Callable[[int], None]) -> int:
+    """Runs a command to its end; returns its exit code, or minus the number of the signal that ended it.
+
+    `started(pid)` is called once it runs. When we are killed, it is killed as well. Raises `OSError` when it cannot be
+    started.
+    """
+    die_with_us = death_with_us()
     witness = _witness()
     child: subprocess.Popen[bytes] | None = None
     early: list[int] = []

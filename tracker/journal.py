@@ -78,6 +78,9 @@ _SLACK = 64 * RECORD_SIZE
 """Kept free behind the limit for threads that passed the check for room at the same moment."""
 
 
+_LOOK_BACK = 1 << 18
+"""Bytes in which the latest reading of a signal is looked for."""
+
 _ROW = 128
 """Readings that are written at once."""
 
@@ -92,14 +95,19 @@ class JournalError(OSError):
     """A file that is no journal, or a journal of a version this reader does not know."""
 
 
+_PLAIN_JSON = frozenset({str, int, bool, type(None)})
+
+
 def _strict(value: object) -> object:
     """JSON has no NaN and no infinity; they are stored as the strings that `float()` reads back."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(float(value))  # numpy's own repr names its type
-    if isinstance(value, Mapping):
-        return {str(key): _strict(item) for key, item in value.items()}
+    if type(value) in _PLAIN_JSON:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(float(value))  # numpy's own repr names its type
     if isinstance(value, (list, tuple)):
         return [_strict(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
     return value
 
 
@@ -216,6 +224,21 @@ class Journal:
                 for at in range(offset, offset + size, RECORD_SIZE):
                     _WHOLE.pack_into(self._map, at, 0.0, 0, _NOTHING << 56)
                 raise TypeError(f"Readings of step {step!r} are no numbers: {list(values)[:8]!r} ...") from error
+
+    def last(self, signal: str, subject: str = "") -> float | None:
+        """The reading of a signal that was written last; None without one among the latest records."""
+        tag, end = self._tags.get((signal, subject)), self._offset
+        if tag is None or not self._live:
+            return None
+        start = max(HEADER_SIZE, end - _LOOK_BACK)
+        while end > start:
+            at = self._map.rfind(_U64.pack(tag), start, end)
+            if at < 0:
+                break
+            if (at + 8 - HEADER_SIZE) % RECORD_SIZE == 0:
+                return self._floats[(at - 16) >> 3]
+            end = at + 7
+        return None
 
     def clock(self, now: float) -> None:
         """Sets the wall time (Unix seconds) of the records that follow."""

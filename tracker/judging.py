@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from .guard import Guard
 from .journal import Journal, JournalReader
-from .report.terminal import Terminal
+from .report.console.terminal import Terminal
 from .rules.engine import Engine, FindingRecord, Outcome, Phase, Settings, Trace
 from .rules.engine.records import JUDGE, OUTCOME, TRAINING, VERDICT, Event, Json
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from . import forwarding
 from .launched import PLAN, RUNS, VARIABLE
 from .launcher import start_sidecar
+from .report.console.row import give_back_of_dead
 from .rundir import RunDir, bases, new_id, write_json
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Launch:
             self.pid = pid
 
         code = forwarding.run_in_our_place(command, self.environment, started)
+        give_back_of_dead(self.folder, 2)
         self.note_end(self.pid, code)
         return code
 

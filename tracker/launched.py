@@ -60,6 +60,10 @@ def arm() -> None:
     run.watch_exit()
     _print_without_us()
     hooks.install()
+    if preflight():
+        from .drilling.script import inside
+
+        inside.arm(preflight())
     triggers.arm(_begin)
     os.register_at_fork(after_in_child=_in_child)
 
@@ -79,6 +83,20 @@ def _report_files() -> None:
 def opened_by_children(launch: str, pid: int) -> Path:
     """The folder in which children of process `pid` that were started afresh tell what they have opened."""
     return Path(launch) / "opened" / str(pid)
+
+
+def preflight() -> dict[str, Any]:
+    """What `tracker preflight` asks of this process; empty where the training is to be tracked."""
+    found = (plan().get("options") or {}).get("preflight")
+    return found if isinstance(found, dict) else {}
+
+
+def begun(session: Any) -> None:
+    """A run has begun in this process: where drills are to be done, they are done with its loop."""
+    if preflight():
+        from .drilling.script import inside
+
+        inside.begun(session)
 
 
 def stand_down() -> None:

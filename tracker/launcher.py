@@ -41,6 +41,7 @@ def sidecar_command(*arguments: str) -> list[str]:
 def sidecar_environment(is_sync: bool = False) -> dict[str, str]:
     """The environment of the sidecar: that of the training, with one thread for numeric libraries."""
     environment = {**(_SYNC if is_sync else _LIVE), **os.environ, "OMP_NUM_THREADS": "1", "TRACKER_SIDECAR": "1"}
+    environment["MPLBACKEND"] = "agg"  # that of a notebook cannot be loaded there
     # These would make the sidecar part of the training (a rank, the active run) or watch it like one.
     for name in ("MLFLOW_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_RANK", "TRACKER_REPRODUCE", "TRACKER_LAUNCH"):
         environment.pop(name, None)

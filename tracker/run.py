@@ -227,6 +227,7 @@ def enter(run: Run, frame: FrameType) -> None:
 
 def _end(session: Session, status: str, reason: str) -> None:
     """Closes a run, waits for its store within bounds, and says how it went."""
+    session.terminal.release()
     try:
         session.end(status, reason)
         if session.spec.get("launched"):
@@ -292,7 +293,7 @@ def _begin(run: Run, frame: FrameType) -> Session:
     from .capture import inline
     from .capture.opened import opened
     from .integrations import mlflow_calls
-    from .report.terminal import Terminal
+    from .report.console.terminal import Terminal
     from .rules.engine import Settings
     from .session import Session
 
@@ -302,7 +303,7 @@ def _begin(run: Run, frame: FrameType) -> Session:
     known = set(opened.paths())
     settings = Settings.load(source)
     settings = launched.settings_of(settings)
-    terminal = Terminal(run.name[:60], quiet=options.quiet)
+    terminal = Terminal(run.name[:60], quiet=options.quiet, launch=launched.facts().get("launched"))
     accepted = inline.suppressions(inline.own_files(script), settings.registry, terminal.warn_once)
     if accepted:
         settings = settings.model_copy(update={"suppress": (*settings.suppress, *accepted)})
@@ -350,6 +351,7 @@ def _begin(run: Run, frame: FrameType) -> Session:
     watch_exit()
     session = Session(spec, settings, frame, terminal)
     session.begin()
+    launched.begun(session)
     if not place.is_member:
         launched.note_run(run.id)
     return session

@@ -40,6 +40,8 @@ SPEC, STATE, JOURNAL, ALIVE, SIDECAR_LOCK, PROCESS = (
     "sidecar.lock",
     "process.json",
 )
+PREFLIGHT = "preflight"
+"""The `kind` in the spec of a run that trained nothing: drills before a training."""
 SHORTEST_ID = 6
 """Hex digits of an id that are enough to name a run, where no other run begins with them."""
 SHOWN_RUNS = 5

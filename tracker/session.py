@@ -10,9 +10,9 @@ import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from . import active, distributed
+from . import active, distributed, launched
 from .actions.acting import Actions
 from .capture import process
 from .epochs import EpochClock
@@ -22,12 +22,15 @@ from .journal import Journal
 from .judging import Judging
 from .launcher import start_sidecar
 from .on_import import when_imported
-from .report.terminal import Terminal
-from .rules.engine import Settings
+from .report.console.terminal import Terminal
+from .rules.engine import Settings, Severity
 from .rules.engine.records import END, EPOCH, Json
-from .rules.engine.signals import METRIC, METRIC_IN_MLFLOW, OVERHEAD, STEP_SECONDS
+from .rules.engine.signals import LOSS, METRIC, METRIC_IN_MLFLOW, OVERHEAD, STEP_SECONDS
 from .rundir import RunDir, home
 from .signals import Termination
+
+if TYPE_CHECKING:
+    from .report.console.live import Standing
 
 CODE_WAIT = 1.0
 """Seconds the first optimizer step waits, at most, for the code to be captured."""
@@ -75,6 +78,8 @@ class Session:
         self._capture_known = False
         self._loaders: set[int] = set()
         self._frame = frame
+        self._is_preflight = bool(launched.preflight())
+        """Whether only the first steps are observed, for drills: nothing of it is captured or uploaded."""
         self._process = process.ProcessFacts(settings)
         self._termination = Termination(_mark_all)
         self.verdict: Mapping[str, Json] | None = None
@@ -91,7 +96,7 @@ class Session:
                 self.journal.fact(name, 0, value)
         with self.guard.part("ranks"):
             self._take_place(self.place)
-        if not self.place.is_member:
+        if not self.place.is_member and not self._is_preflight:
             with self.guard.part("sidecar"):
                 start_sidecar(self.rundir)
         self._sidecar_started = time.perf_counter()
@@ -247,7 +252,7 @@ class Session:
     def before_first_step(self) -> None:
         """The first optimizer step is about to change something: the code must be captured by now."""
         self._settle_place()
-        if self.place.is_member:
+        if self.place.is_member or self._is_preflight:
             return
         deadline = self._sidecar_started + CODE_WAIT
         while time.perf_counter() < deadline and not (self.rundir.capture / "code.json").exists():
@@ -337,6 +342,19 @@ class Session:
             self.close_epoch()
         self.judging.another(self.step, number)
 
+    def show(self) -> None:
+        """Some time has passed: the live line may be drawn again. Called at the end of a step, at most every 50 ms."""
+        if "terminal" not in self.guard.off:
+            with self.guard.part("terminal"):
+                self.terminal.tick(self._standing)
+
+    def _standing(self) -> Standing:
+        from .report.console.live import Standing
+
+        training = self._training
+        rules = dict.fromkeys(one.rule for one in self.judging.findings if one.severity >= Severity.WARNING)
+        return Standing(self.clock.epoch, training.done, self.journal.last(LOSS.name), training.rate, {}, (*rules,))
+
     def end_epoch_as_told(self) -> None:
         """The user says that an epoch is complete."""
         began = time.perf_counter()
@@ -349,7 +367,7 @@ class Session:
 
     def _learn_capture(self, wait: float = 0.0) -> None:
         """Takes over from the sidecar what it captured, once it is there, so that rules can judge it."""
-        if self._capture_known or self.place.is_member:
+        if self._capture_known or self.place.is_member or self._is_preflight:
             return
         deadline = time.monotonic() + wait
         while True:
@@ -387,6 +405,7 @@ def _mark_all(number: int) -> None:
     """Signal `number` ends the process, and with it every run in it."""
     for session in active.sessions():
         session.journal.mark_signal(number)
+        session.terminal.release()
 
 
 def _whole(step: Any) -> int | None:

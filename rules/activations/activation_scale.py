@@ -41,6 +41,7 @@ class ActivationScale(Rule):
     severity = Severity.WARNING
     level = Level.DYNAMICS
     needs = (OUTPUT_RMS,)
+    bars = {"smallest": OUTPUT_RMS, "largest": OUTPUT_RMS}
     finite = False
     profiles = Rule.profiles | {"autoencoder", "contrastive", "diffusion"}
     explains = (

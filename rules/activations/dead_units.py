@@ -42,6 +42,7 @@ class DeadUnits(Rule):
     severity = Severity.WARNING
     level = Level.DYNAMICS
     needs = (DEAD,)
+    bars = {"quantile": DEAD, "max_dead": DEAD, "dead": DEAD}
     profiles = Rule.profiles | {"autoencoder", "contrastive", "diffusion"}
     explains = (
         "activation-scale", "collapsed-representation", "vanishing-gradient", "zero-gradient-layer",

@@ -55,6 +55,7 @@ class NormStatistics(Rule):
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
     level = Level.SETTING
+    bars = {"max_variance": NORM_VAR_HIGH, "variance": NORM_VAR_HIGH}
     finite = False
     profiles = EVERY
     explains = (

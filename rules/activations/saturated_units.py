@@ -38,6 +38,7 @@ class SaturatedUnits(Rule):
     severity = Severity.WARNING
     level = Level.DYNAMICS
     needs = (SATURATION,)
+    bars = {"quantile": SATURATION, "saturated": SATURATION}
     profiles = Rule.profiles | {"autoencoder", "contrastive", "diffusion"}
     explains = (
         "collapsed-representation", "vanishing-gradient", "zero-gradient-layer", "absent-gradient", "update-ratio",

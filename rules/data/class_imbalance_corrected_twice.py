@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.labels import class_counts, loss_of
+from ..engine.signals import CLASS_COUNT
 from ..engine.tables import number, table, text
 from .class_weights_inverted import answers
 
@@ -37,6 +38,7 @@ class ClassImbalanceCorrectedTwice(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs_facts = ("class_weights",)
+    bars = {"labels": CLASS_COUNT, "even": CLASS_COUNT}
     waits_for_warmup = False
     profiles = frozenset({"supervised", "fine-tune", "unknown"})
     explains = (Level.OUTCOME, "initial-loss")

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.labels import class_counts, recalls
 from ..engine.progress import is_over
-from ..engine.signals import EPOCH_LOSS, TRAIN_ACCURACY, VAL_ACCURACY
+from ..engine.signals import CLASS_COUNT, EPOCH_LOSS, TRAIN_ACCURACY, VAL_ACCURACY
 
 
 class ClassImbalanceUnweighted(Rule):
@@ -37,6 +37,7 @@ class ClassImbalanceUnweighted(Rule):
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
     level = Level.SETTING
+    bars = {"rarest": CLASS_COUNT, "commonest": CLASS_COUNT}
     waits_for_warmup = False
     profiles = frozenset({"supervised", "fine-tune", "unknown"})
     explains = (Level.OUTCOME,)

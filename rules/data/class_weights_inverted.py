@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.labels import class_counts, loss_of
+from ..engine.signals import CLASS_COUNT
 from ..engine.tables import number, table, targets_of, text
 
 
@@ -34,6 +35,7 @@ class ClassWeightsInverted(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs_facts = ("class_weights",)
+    bars = {"labels": CLASS_COUNT, "rare_labels": CLASS_COUNT}
     waits_for_warmup = False
     profiles = frozenset({"supervised", "fine-tune", "unknown"})
     explains = (Level.OUTCOME, "class-imbalance-unweighted")

@@ -37,6 +37,7 @@ class ConstantInput(Rule):
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.ERROR
     level = Level.SETTING
+    bars = {"varied": INPUT_VARIED}
     waits_for_warmup = False
     profiles = Rule.profiles | {"autoencoder", "contrastive", "diffusion"}
     explains = (Level.DYNAMICS, Level.OUTCOME, "learning-rate-too-high", "unlearnable-labels", Severity.FATAL)

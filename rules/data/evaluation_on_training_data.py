@@ -10,6 +10,7 @@ from pydantic import Field
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.labels import loaders
 from ..engine.progress import is_over
+from ..engine.signals import OVERLAP
 from ..engine.tables import number, table, tables, text, texts
 
 _HELD_OUT = re.compile(r"(?:^|[^a-z])(?:val|valid|validation|vl|eval|dev|test|te|tst|heldout|holdout)(?:[^a-z]|$)")
@@ -37,6 +38,7 @@ class EvaluationOnTrainingData(Rule):
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
     level = Level.SETTING
+    bars = {"min_share": OVERLAP, "share": OVERLAP}
     waits_for_warmup = False
     profiles = Rule.profiles | {"autoencoder"}
     explains = (Level.OUTCOME,)

@@ -50,6 +50,7 @@ class PaddingDominates(Rule):
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
     level = Level.SETTING
+    bars = {"min_share": LABEL_PADDING, "padding": LABEL_PADDING}
     waits_for_warmup = False
     profiles = frozenset({"supervised", "regression", "language-model", "fine-tune", "unknown"})
     explains = (

@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.labels import loaders
+from ..engine.signals import OVERLAP
 from ..engine.tables import number, table
 
 
@@ -39,6 +40,7 @@ class SplitLeakage(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs_facts = ("overlap",)
+    bars = {"min_share": OVERLAP, "share": OVERLAP}
     waits_for_warmup = False
     profiles = Rule.profiles | {"autoencoder"}
     explains = (Level.OUTCOME,)

@@ -40,6 +40,7 @@ class TargetScale(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs_facts = ("targets",)
+    bars = {"error": TARGET_ERROR, "std": TARGET_ERROR}
     waits_for_warmup = False
     profiles = frozenset({"supervised", "regression", "unknown"})
     explains = (Level.DYNAMICS, Level.OUTCOME, "learning-rate-too-high", Severity.FATAL)

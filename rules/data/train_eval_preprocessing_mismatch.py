@@ -56,6 +56,14 @@ class TrainEvalPreprocessingMismatch(Rule):
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
     level = Level.SETTING
+    bars = {
+        "mean": INPUT_MEAN,
+        "val_mean": INPUT_MEAN,
+        "std": INPUT_STD,
+        "val_std": INPUT_STD,
+        "val_loss": VAL_LOSS,
+        "guess": VAL_LOSS,
+    }
     waits_for_warmup = False
     profiles = Rule.profiles | {"autoencoder"}
     explains = (Level.OUTCOME, "train-eval-gap", "unlearnable-labels")

@@ -9,7 +9,7 @@ from statistics import median
 from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Level, NotApplicable, Phase, Rule, Severity, Trace
-from ..engine.labels import as_shares, class_counts, entropy, is_classification, loaders, loss_of, shares
+from ..engine.labels import as_shares, class_counts, entropy, is_classification, loaders, loss_of, shares_of
 from ..engine.layers import in_order
 from ..engine.progress import is_over
 from ..engine.records import Json
@@ -60,6 +60,7 @@ class UnlearnableLabels(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs = (LOSS,)
+    bars = {"loss": LOSS, "guess": LOSS, "accuracy": VAL_ACCURACY, "error": TARGET_ERROR, "spread": TARGET_ERROR}
     profiles = frozenset({"supervised", "regression", "unknown"})
     explains = (Level.OUTCOME, "dead-units")
 
@@ -130,7 +131,8 @@ class UnlearnableLabels(Rule):
             yield from self._quantities(trace)
 
     def _labels(self, trace: Trace) -> Iterator[Finding]:
-        prior, loss = shares(trace), loss_of(trace)
+        counts, loss = class_counts(trace), loss_of(trace)
+        prior = shares_of(counts)
         bound = entropy(prior)
         if bound <= 0 or loss.get("weighted") or loss.get("label_smoothing") or loss.get("reduction") == "sum":
             raise NotApplicable("the loss of a constant answer cannot be computed")
@@ -148,7 +150,7 @@ class UnlearnableLabels(Rule):
         if len(accuracy) < self.min_epochs or len(held_out) < self.min_epochs or not held_out.is_finite:
             raise NotApplicable(f"fewer than {self.min_epochs} held-out evaluations are known")
         # By chance, the labels of n samples depend on their classes by (k - 1)^2 / 2n nats: twice that is no signal.
-        seen = max(_length(trace) or sum(class_counts(trace).values()), 1.0)
+        seen = max(_length(trace) or sum(counts.values()), 1.0)
         slack = self.tolerance + min(0.04, (len(prior) - 1) ** 2 / (seen * bound))
         base = max(prior.values())
         bar = base + min(self.min_gain / (1 + (len(prior) < 3)) * (1 - base), 0.5 * base)

@@ -49,6 +49,7 @@ class UnnormalisedInput(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs = (INPUT_MEAN, INPUT_STD)
+    bars = {"max_rms": INPUT_STD, "mean": INPUT_MEAN, "std": INPUT_STD, "low": INPUT_LOW, "high": INPUT_HIGH}
     waits_for_warmup = False
     profiles = Rule.profiles | {"autoencoder", "contrastive"}
     explains = (

@@ -38,6 +38,7 @@ class UnshuffledTrainingData(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs = (LABEL_RUNS,)
+    bars = {"min_runs": LABEL_RUNS, "runs": LABEL_RUNS, "chance": LABEL_RUNS}
     waits_for_warmup = False
     profiles = frozenset({"supervised", "fine-tune", "unknown"})
     explains = (Level.DYNAMICS, Level.OUTCOME, "learning-rate-too-high")

@@ -40,7 +40,11 @@ def class_counts(trace: Trace) -> dict[str, float]:
 
 def shares(trace: Trace) -> dict[str, float]:
     """Share of each class among the labels of the training, 0 to 1; empty where no labels were counted."""
-    counts = class_counts(trace)
+    return shares_of(class_counts(trace))
+
+
+def shares_of(counts: Mapping[str, float]) -> dict[str, float]:
+    """Share of each class where so many labels of each were counted; empty where there are none."""
     total = sum(counts.values())
     return {name: n / total for name, n in counts.items()} if total > 0 and math.isfinite(total) else {}
 

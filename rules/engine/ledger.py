@@ -36,6 +36,8 @@ class Ledger:
         self.crashed: dict[str, Outcome] = {}
         """The first crash of each rule."""
         self.judged_epochs = 0
+        self.phases: set[Phase] = set()
+        """Phases in which rules were asked."""
         """Epochs after which the rules were asked."""
         self._training = 0
         self._closed: list[FindingRecord] = []
@@ -50,6 +52,7 @@ class Ledger:
 
     def note_judgement(self, phase: Phase, trace: Trace) -> None:
         """Counts the epochs that were judged, and closes the book of a training when another one begins."""
+        self.phases.add(phase)
         if trace.training != self._training:
             # A finding that stood when its training ended stands: the next one cannot resolve it.
             self._training = trace.training

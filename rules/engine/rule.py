@@ -30,6 +30,9 @@ class Rule(BaseModel, ABC):
     """When the rule is asked."""
     needs: ClassVar[tuple[Signal, ...]] = ()
     """Signals without which nothing can be judged: what to attach, what to skip, what to plot."""
+    bars: ClassVar[Mapping[str, Signal]] = {}
+    """Knobs, and evidence of findings, that are values of a signal the rule looks at: the report draws each as a line
+    across the signal's curve."""
     needs_facts: ClassVar[tuple[str, ...]] = ()
     """Facts without which nothing can be judged."""
     history: ClassVar[int] = 1

@@ -118,6 +118,21 @@ class CaptureTable(_Table):
     """Names of values that are never stored, beyond those that look like secrets."""
 
 
+class ReportTable(_Table):
+    """`[tool.tracker.report]`: what is kept and drawn so that a run can be looked at."""
+
+    write: bool = True
+    """Store `report.html` with the run, and renew it while the run goes on."""
+    samples: int = Field(16, ge=0, le=64)
+    """Held-out samples that are kept with what the model says of them, and as many of its worst mistakes at most; 0
+    keeps none: neither inputs nor predictions leave the process."""
+    histograms: bool = True
+    """Keep histograms of weights, gradients and outputs, and the filters of a first convolution."""
+    saliency: int = Field(0, ge=0, le=16)
+    """Kept samples for which captum says at the end of the run which parts of the input mattered. It runs the model
+    once more on them, outside the training's graph and with its random numbers put back."""
+
+
 class Settings(_Table):
     """The whole `[tool.tracker]` table; `Settings.load` reads and checks it against the rules there are."""
 
@@ -135,6 +150,8 @@ class Settings(_Table):
     """Longest wait, in seconds, for the store at the end of a run."""
     capture: CaptureTable = CaptureTable()
     """What is stored so that a run can be redone."""
+    report: ReportTable = ReportTable()
+    """What is kept and drawn so that a run can be looked at."""
     rules: RulesTable = RulesTable()
     """Which rules are asked, and what follows when they find something."""
     suppress: tuple[Suppression, ...] = ()

@@ -106,6 +106,32 @@ SCORE_GAIN_PER_BATCH = Signal("score/batch", "the same divided by its batches, o
 SCORE_SUM = Signal("score/sum", "the same as it is, of what is no whole number", "as there")
 TARGET_SPREAD = Signal("targets/std", "standard deviation of the targets that `error` is about", "as there")
 
+# What drills measure before a training; the step is the iteration of the drill.
+DRILL_LOSS = Signal("drill/loss", "training loss of an iteration of a drill", "drill, or '<drill>/<variant>'")
+DRILL_LR = Signal("drill/lr", "learning rate of an iteration of a drill", "drill, or '<drill>/<variant>'", "same")
+
+# Arrays for the eye: no rule asks for them.
+WEIGHT_HISTOGRAM = Signal(
+    "weight/histogram",
+    "array: lowest and highest value, then how many lie in each of 32 equal bins",
+    "parameter",
+    "same",
+)
+GRAD_HISTOGRAM = Signal("grad/histogram", "array: the same of the gradient before the step", "parameter")
+OUTPUT_HISTOGRAM = Signal("output/histogram", "array: the same of a module's output", "module")
+CONFUSION = Signal(
+    "confusion",
+    "array: a square matrix, row after row: how often each class was predicted, by true class; at most 30 classes",
+    "split",
+    "sum",
+)
+CONFUSED = Signal(
+    "confusion/pairs",
+    "array: true class, predicted class and how often, of at most 50 pairs mistaken most often; for more classes",
+    "split",
+    "sum",
+)
+
 SIGNALS: dict[str, Signal] = {
     signal.name: signal
     for signal in (
@@ -117,7 +143,7 @@ SIGNALS: dict[str, Signal] = {
         OVERLAP, RECALL, TARGET_ERROR, PREDICTIONS,
         WAIT_DATA, STEP_SECONDS_LONGEST, MEMORY, GRAPHS_HELD, GRAPHS_MARKED,
         INPUT_VARIED, LABEL_PADDING, TARGET_SPREAD, SCORE, SCORE_GAIN, SCORE_GAIN_PER_BATCH,
-        SCORE_SUM,
+        SCORE_SUM, DRILL_LOSS, DRILL_LR, WEIGHT_HISTOGRAM, GRAD_HISTOGRAM, OUTPUT_HISTOGRAM, CONFUSION, CONFUSED,
     )
 }  # fmt: skip
 

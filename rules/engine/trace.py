@@ -15,7 +15,22 @@ from types import MappingProxyType
 from typing import overload
 
 from .records import EPOCH, TRAINING, Array, Event, Fact, Json, Reading, Record
-from .signals import EPOCH_LOSS, LOSS, LR, METRIC, METRIC_IN_MLFLOW, VAL_ACCURACY, VAL_LOSS, Signal, meaning_of
+from .signals import (
+    CONFUSED,
+    CONFUSION,
+    EPOCH_LOSS,
+    GRAD_HISTOGRAM,
+    LOSS,
+    LR,
+    METRIC,
+    METRIC_IN_MLFLOW,
+    OUTPUT_HISTOGRAM,
+    VAL_ACCURACY,
+    VAL_LOSS,
+    WEIGHT_HISTOGRAM,
+    Signal,
+    meaning_of,
+)
 
 HEAD, TAIL = 200, 4096
 """How many first and last points of one series are kept: an early phase for comparison, and the recent past."""
@@ -130,6 +145,11 @@ class _Store:
 
 _EMPTY = Series()
 
+_FOR_THE_EYE = frozenset(
+    signal.name for signal in (WEIGHT_HISTOGRAM, GRAD_HISTOGRAM, OUTPUT_HISTOGRAM, CONFUSION, CONFUSED)
+)
+"""Arrays that are not kept: no rule asks for them."""
+
 _LOGGED = frozenset({METRIC.name, METRIC_IN_MLFLOW.name})
 
 
@@ -181,7 +201,7 @@ class Trace:
             self._events.setdefault(record.name, deque(maxlen=256)).append(record)
             if record.name == EPOCH:
                 self._end_epoch(record)
-        else:
+        elif record.signal not in _FOR_THE_EYE:
             self._arrays[record.signal, record.subject] = record
         if record.step > self.step:
             self.step = record.step

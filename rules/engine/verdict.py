@@ -41,8 +41,14 @@ def conclude(
     missing = [names for names in settings.rules.minimum if not _alternatives(names) & set(clear)]
     crashed = [{"rule": one.rule, "reason": one.reason} for one in (*ledger.failures, *ledger.crashed.values())]
     skipped = _skipped(ledger, rules)
+    findings = fold(
+        _merged_over_subjects(reported),
+        explains=explained([rule for rule, _ in rules]),
+        timeless=[rule.id() for rule, _ in rules if not {Phase.STEP, Phase.EPOCH} & set(rule.phases)],
+        levels={rule.id(): rule.level for rule, _ in rules},
+    )
     if suspects:
-        suspicious, why = "true", _why_suspicious(suspects, ledger.judged_epochs)
+        suspicious, why = "true", _why_suspicious(findings, suspects, ledger.judged_epochs)
     elif missing:
         known = {item["rule"]: item["reason"] for item in (*skipped, *crashed)}
         suspicious, why = "unknown", _why_unknown(missing[0], known)
@@ -51,12 +57,7 @@ def conclude(
     return Verdict(
         suspicious=suspicious,
         why=why,
-        findings=fold(
-            _merged_over_subjects(reported),
-            explains=explained([rule for rule, _ in rules]),
-            timeless=[rule.id() for rule, _ in rules if not {Phase.STEP, Phase.EPOCH} & set(rule.phases)],
-            levels={rule.id(): rule.level for rule, _ in rules},
-        ),
+        findings=findings,
         suppressed=[record for record in ledger.records if record.suppressed is not None],
         skipped=skipped,
         crashed=crashed,
@@ -105,6 +106,8 @@ def _skipped(ledger: Ledger, rules: Sequence[tuple[Rule, str | None]]) -> list[d
         name = rule.id()
         if name in ledger.decided or name in ledger.crashed:
             continue
+        if Phase.PREFLIGHT not in ledger.phases and {*rule.phases} == {Phase.PREFLIGHT}:
+            continue  # it judges what drills measure, and a training has none
         asked = ledger.skipped.get(name)
         when = ", ".join(phase.value for phase in rule.phases)
         reason = off or (asked.reason if asked else f"never asked: it judges in the phases {when}, none of which came")
@@ -116,13 +119,21 @@ def _alternatives(names: str | tuple[str, ...]) -> set[str]:
     return {names} if isinstance(names, str) else set(names)
 
 
-def _why_suspicious(suspects: Sequence[FindingRecord], judged_epochs: int) -> str:
-    worst = max(suspects, key=lambda one: (one.severity, one.resolved_at is None, -one.first_step))
-    if worst.resolved_at is None:
+def _why_suspicious(headlines: Sequence[FindingRecord], suspects: Sequence[FindingRecord], judged_epochs: int) -> str:
+    """The first headline that counts, by itself or by one of its consequences, which is then named with it."""
+    counting = {one.rule for one in suspects}
+    counted = ((head, one) for head in headlines for one in (head, *head.consequences) if one.rule in counting)
+    head, said = next(counted, (suspects[0], suspects[0]))
+    standing = _standing(said, judged_epochs)
+    return standing if said is head else f"{head.rule}, which explains {standing}"
+
+
+def _standing(finding: FindingRecord, judged_epochs: int) -> str:
+    if finding.resolved_at is None:
         until = "and stands at the end"
     else:
-        until = f"until step {worst.resolved_at}, in {worst.epochs} of {judged_epochs} judged epochs"
-    return f"{worst.rule} ({worst.severity.name.lower()}) from step {worst.first_step} {until}"
+        until = f"until step {finding.resolved_at}, in {finding.epochs} of {judged_epochs} judged epochs"
+    return f"{finding.rule} ({finding.severity.name.lower()}) from step {finding.first_step} {until}"
 
 
 def _why_unknown(names: str | tuple[str, ...], reasons: dict[str, str]) -> str:

@@ -67,6 +67,7 @@ class MetricInconsistent(Rule):
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
     level = Level.SETTING
+    bars = {"value": VAL_ACCURACY, "measured": VAL_ACCURACY}
     waits_for_warmup = False
     profiles = frozenset({"supervised", "language-model", "fine-tune", "unknown"})
 

@@ -47,6 +47,7 @@ class NoBetterThanBaseline(Rule):
 
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
+    bars = {"accuracy": VAL_ACCURACY, "bar": VAL_ACCURACY, "loss": VAL_LOSS}
     profiles = frozenset({"supervised", "regression", "language-model", "fine-tune", "unknown"})
     explains = ("overfitting",)
 

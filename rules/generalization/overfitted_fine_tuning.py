@@ -36,6 +36,7 @@ class OverfittedFineTuning(Rule):
     phases = (Phase.RUN,)
     severity = Severity.WARNING
     needs = (VAL_LOSS, LOSS)
+    bars = {"val_loss": VAL_LOSS, "best": VAL_LOSS, "train_loss": LOSS}
     history = 3
     profiles = frozenset({"fine-tune"})
 

@@ -45,6 +45,7 @@ class Overfitting(Rule):
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
     needs = (VAL_LOSS, EPOCH_LOSS)
+    bars = {"val_loss": VAL_LOSS, "best": VAL_LOSS, "bar": VAL_LOSS, "train_loss": EPOCH_LOSS}
     history = 3
     explains = ("overtraining",)
     profiles = ONE_OBJECTIVE

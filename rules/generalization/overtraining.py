@@ -33,6 +33,7 @@ class Overtraining(Rule):
     phases = (Phase.RUN,)
     severity = Severity.INFO
     needs = (VAL_LOSS,)
+    bars = {"best": VAL_LOSS, "last": VAL_LOSS}
     history = 8
     profiles = ONE_OBJECTIVE
 

@@ -39,6 +39,7 @@ class PerClassFailure(Rule):
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
     level = Level.OUTCOME
+    bars = {"max_recall": RECALL, "min_others": RECALL, "recall": RECALL, "others": RECALL}
     profiles = frozenset({"supervised", "fine-tune", "unknown"})
     explains = ("no-better-than-baseline", "overfitting", "overtraining", "unlearnable-labels")
 

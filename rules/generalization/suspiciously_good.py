@@ -36,6 +36,7 @@ class SuspiciouslyGood(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs_facts = ("evaluation",)
+    bars = {"loss": VAL_LOSS, "guess": VAL_LOSS}
     waits_for_warmup = False
     profiles = frozenset({"supervised", "language-model", "fine-tune", "unknown"})
     explains = (Level.OUTCOME,)

@@ -40,6 +40,7 @@ class TrainEvalGap(Rule):
     severity = Severity.WARNING
     level = Level.DYNAMICS
     needs = (VAL_LOSS, EPOCH_LOSS)
+    bars = {"val_loss": VAL_LOSS, "train_loss": EPOCH_LOSS}
     needs_facts = ("model",)
     profiles = frozenset({"supervised", "regression", "unknown"})
     explains = (Level.OUTCOME,)

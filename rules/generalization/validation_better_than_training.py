@@ -34,6 +34,7 @@ class ValidationBetterThanTraining(Rule):
     severity = Severity.INFO
     level = Level.OUTCOME
     needs = (VAL_LOSS, EPOCH_LOSS)
+    bars = {"val_loss": VAL_LOSS, "train_loss": EPOCH_LOSS}
     profiles = frozenset({"supervised", "regression", "unknown"})
 
     ratio: float = Field(0.5, gt=0, lt=1)

@@ -37,6 +37,7 @@ class ExplodingGradient(Rule):
     severity = Severity.WARNING
     level = Level.DYNAMICS
     needs = (GRAD_NORM,)
+    bars = {"norm": GRAD_NORM, "norm_at_start": GRAD_NORM}
     history = 1
     waits_for_warmup = False
     explains = (

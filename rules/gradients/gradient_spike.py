@@ -33,6 +33,7 @@ class GradientSpike(Rule):
     severity = Severity.INFO
     level = Level.DYNAMICS
     needs = (GRAD_NORM,)
+    bars = {"norm": GRAD_NORM, "level": GRAD_NORM}
     history = 25
     profiles = Rule.profiles | {"autoencoder", "contrastive", "diffusion"}
 

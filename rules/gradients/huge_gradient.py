@@ -35,6 +35,7 @@ class HugeGradient(Rule):
     severity = Severity.WARNING
     level = Level.DYNAMICS
     needs = (GRAD_NORM,)
+    bars = {"max_norm": GRAD_NORM, "norm": GRAD_NORM}
     finite = False
     profiles = frozenset({"fine-tune"})
     explains = ("gradient-spike", "loss-spike")

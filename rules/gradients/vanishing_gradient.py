@@ -46,6 +46,7 @@ class VanishingGradient(Rule):
     severity = Severity.WARNING
     level = Level.DYNAMICS
     needs = (GRAD_NORM, UPDATE_RATIO)
+    bars = {"max_update": UPDATE_RATIO, "update_ratio": UPDATE_RATIO}
     finite = False
     profiles = Rule.profiles - {"fine-tune"} | {"autoencoder", "contrastive", "diffusion"}
     explains = ("collapsed-representation", "update-ratio", Level.OUTCOME)

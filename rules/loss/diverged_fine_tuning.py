@@ -34,6 +34,7 @@ class DivergedFineTuning(Rule):
     phases = (Phase.RUN,)
     severity = Severity.ERROR
     needs = (LOSS,)
+    bars = {"loss": LOSS, "first": LOSS}
     waits_for_warmup = False
     profiles = frozenset({"fine-tune"})
     explains = ("loss-spike", "no-better-than-baseline")

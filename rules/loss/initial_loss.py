@@ -43,6 +43,7 @@ class InitialLoss(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs = (LOSS,)
+    bars = {"loss": LOSS, "expected": LOSS}
     needs_facts = ("loss",)
     history = 5
     finite = False

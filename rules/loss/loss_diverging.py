@@ -40,6 +40,7 @@ class LossDiverging(Rule):
 
     phases = (Phase.STEP, Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
+    bars = {"loss": LOSS, "best": LOSS, "bar": LOSS}
     waits_for_warmup = False
     explains = (
         "loss-spike", "loss-not-decreasing", "loss-oscillating", "loss-plateaued", "no-better-than-baseline",

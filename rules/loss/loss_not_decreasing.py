@@ -43,6 +43,7 @@ class LossNotDecreasing(Rule):
 
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
+    bars = {"loss": LOSS, "initial": LOSS}
     explains = ("no-better-than-baseline",)
     profiles = ONE_OBJECTIVE - {"fine-tune"}
 

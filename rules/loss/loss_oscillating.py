@@ -42,6 +42,7 @@ class LossOscillating(Rule):
     phases = (Phase.RUN,)
     severity = Severity.WARNING
     needs = (EPOCH_LOSS,)
+    bars = {"level": EPOCH_LOSS, "initial": EPOCH_LOSS}
     history = 8
     explains = ("loss-spike", "overfitting", "overtraining", "loss-plateaued")
     profiles = ONE_OBJECTIVE

@@ -35,6 +35,7 @@ class LossPlateaued(Rule):
     phases = (Phase.RUN,)
     severity = Severity.INFO
     needs = (LOSS,)
+    bars = {"loss": LOSS, "loss_before": LOSS, "initial": LOSS}
     history = 200
     profiles = ONE_OBJECTIVE
 

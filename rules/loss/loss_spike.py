@@ -39,6 +39,7 @@ class LossSpike(Rule):
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.INFO
     needs = (LOSS,)
+    bars = {"loss": LOSS, "level": LOSS}
     history = 100
     profiles = ONE_OBJECTIVE
 

@@ -45,6 +45,7 @@ class LossTermsUnbalanced(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs = (LOSS_TERM,)
+    bars = {"first": LOSS_TERM, "last": LOSS_TERM}
     needs_facts = ("loss_terms",)
     history = 10
     finite = False

@@ -42,6 +42,7 @@ class NegativeLoss(Rule):
     severity = Severity.ERROR
     level = Level.LOGIC
     needs = (LOSS,)
+    bars = {"loss": LOSS, "first": LOSS}
     needs_facts = ("loss",)
     history = 5
     finite = False

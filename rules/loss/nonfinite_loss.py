@@ -36,6 +36,7 @@ class NonfiniteLoss(Rule):
 
     phases = (Phase.STEP, Phase.EPOCH, Phase.RUN)
     severity = Severity.FATAL
+    bars = {"loss_before": LOSS}
     finite = False
     waits_for_warmup = False
     profiles = Rule.profiles | {"gan", "rl", "contrastive", "autoencoder", "diffusion"}

@@ -51,6 +51,7 @@ class RegularisationDominates(Rule):
     phases = (Phase.EPOCH, Phase.RUN)
     severity = Severity.WARNING
     level = Level.SETTING
+    bars = {"rest": LOSS_TERM, "rest_first": LOSS_TERM}
     finite = False
     waits_for_warmup = False
     profiles = Rule.profiles | {"autoencoder"}

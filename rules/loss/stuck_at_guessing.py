@@ -40,6 +40,7 @@ class StuckAtGuessing(Rule):
     phases = (Phase.RUN,)
     severity = Severity.WARNING
     needs = (LOSS,)
+    bars = {"loss": LOSS, "guess": LOSS}
     profiles = frozenset({"fine-tune"})
     explains = ("no-better-than-baseline", "loss-not-decreasing", "loss-diverging", "diverged-fine-tuning")
 

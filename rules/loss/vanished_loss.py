@@ -36,6 +36,7 @@ class VanishedLoss(Rule):
     severity = Severity.ERROR
     level = Level.DYNAMICS
     needs = (LOSS,)
+    bars = {"loss_before": LOSS}
     finite = False
     waits_for_warmup = False
     profiles = frozenset({"fine-tune", "language-model"})

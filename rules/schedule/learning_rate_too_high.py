@@ -13,7 +13,7 @@ from ..engine.kinds import SCALE_FREE, SGD_LIKE, kind_of, optimizers_of
 from ..engine.layers import is_matrix, matrices
 from ..engine.progress import is_over, progress_of
 from ..engine.rates import peak_rate, rate_at
-from ..engine.signals import DEAD, GRAD_NORM, INPUT_MEAN, INPUT_STD, LOSS, UPDATE_RATIO
+from ..engine.signals import DEAD, GRAD_NORM, INPUT_MEAN, INPUT_STD, LOSS, LR, UPDATE_RATIO
 from ..engine.tables import losses_of, number, table, tables, text
 
 
@@ -47,6 +47,7 @@ class LearningRateTooHigh(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs_facts = ("optimizer",)
+    bars = {"lr": LR, "bar": LR}
     finite = False
     waits_for_warmup = False
     profiles = Rule.profiles | {"autoencoder", "contrastive", "diffusion"}

@@ -14,7 +14,7 @@ from ..engine.gates import is_trained_already
 from ..engine.kinds import SCALE_FREE, SGD_LIKE, kind_of, optimizers_of
 from ..engine.progress import is_over, lost_share, progress_of
 from ..engine.rates import peak_rate, rate_at
-from ..engine.signals import LOSS, UPDATE_RATIO
+from ..engine.signals import LOSS, LR, UPDATE_RATIO
 from ..engine.tables import table, tables, text
 
 
@@ -44,6 +44,7 @@ class LearningRateTooLow(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs = (LOSS,)
+    bars = {"lr": LR, "bar": LR}
     needs_facts = ("optimizer",)
     finite = False
     waits_for_warmup = False

@@ -50,6 +50,7 @@ class ScheduleCollapsed(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs = (LR, LOSS)
+    bars = {"peak": LR, "loss": LOSS, "initial": LOSS}
     history = 1
     waits_for_warmup = False
     profiles = ONE_OBJECTIVE

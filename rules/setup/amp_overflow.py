@@ -36,6 +36,7 @@ class AmpOverflow(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs = (GRAD_SCALE,)
+    bars = {"scale": GRAD_SCALE, "min_scale": GRAD_SCALE}
     waits_for_warmup = False
     finite = False
     profiles = EVERY

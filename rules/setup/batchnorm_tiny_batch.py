@@ -36,6 +36,7 @@ class BatchnormTinyBatch(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs = (BATCH_SIZE,)
+    bars = {"samples": BATCH_SIZE, "max_samples": BATCH_SIZE}
     needs_facts = ("model",)
     waits_for_warmup = False
     profiles = Rule.profiles | {"autoencoder"}

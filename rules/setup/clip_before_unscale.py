@@ -33,6 +33,7 @@ class ClipBeforeUnscale(Rule):
     severity = Severity.ERROR
     level = Level.LOGIC
     needs_facts = ("clipping",)
+    bars = {"scale": GRAD_SCALE}
     waits_for_warmup = False
     finite = False
     profiles = EVERY

@@ -38,6 +38,7 @@ class ClippingAlwaysBites(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs = (CLIP_NORM,)
+    bars = {"median_norm": CLIP_NORM, "limit": CLIP_NORM}
     needs_facts = ("clipping", "optimizer")
     finite = False
     explains = (Level.DYNAMICS, Level.OUTCOME, "learning-rate-too-low")

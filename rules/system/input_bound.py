@@ -35,6 +35,7 @@ class InputBound(Rule):
     severity = Severity.INFO
     level = Level.SETTING
     needs = (WAIT_DATA,)
+    bars = {"ratio": WAIT_DATA, "share": WAIT_DATA}
     waits_for_warmup = False
     profiles = Rule.profiles | {"gan", "rl", "contrastive", "autoencoder", "diffusion"}
 

@@ -38,6 +38,7 @@ class MemoryGrowth(Rule):
     severity = Severity.WARNING
     level = Level.SETTING
     needs = (MEMORY,)
+    bars = {"bytes": MEMORY, "bytes_before": MEMORY}
     waits_for_warmup = False
     profiles = Rule.profiles | {"gan", "rl", "contrastive", "autoencoder", "diffusion"}
 

@@ -37,6 +37,7 @@ class RetainedGraphs(Rule):
     severity = Severity.WARNING
     level = Level.LOGIC
     needs = (GRAPHS_HELD, GRAPHS_MARKED)
+    bars = {"n_held": GRAPHS_HELD, "n_marked": GRAPHS_MARKED}
     waits_for_warmup = False
     profiles = Rule.profiles | {"gan", "rl", "contrastive", "autoencoder", "diffusion"}
     explains = ("memory-growth",)

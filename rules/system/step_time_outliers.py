@@ -35,6 +35,7 @@ class StepTimeOutliers(Rule):
     severity = Severity.INFO
     level = Level.SETTING
     needs = (STEP_SECONDS, STEP_SECONDS_LONGEST)
+    bars = {"min_seconds": STEP_SECONDS_LONGEST, "longest": STEP_SECONDS_LONGEST, "mean": STEP_SECONDS}
     waits_for_warmup = False
     profiles = Rule.profiles | {"gan", "rl", "contrastive", "autoencoder", "diffusion"}
 

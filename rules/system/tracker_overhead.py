@@ -32,6 +32,7 @@ class TrackerOverhead(Rule):
     severity = Severity.INFO
     level = Level.SETTING
     needs = (OVERHEAD, STEP_SECONDS)
+    bars = {"ratio": OVERHEAD, "share": OVERHEAD}
     waits_for_warmup = False
     profiles = Rule.profiles | {"gan", "rl", "contrastive", "autoencoder", "diffusion"}
 

@@ -41,6 +41,12 @@ class UpdateRatio(Rule):
     severity = Severity.WARNING
     level = Level.DYNAMICS
     needs = (UPDATE_RATIO,)
+    bars = {
+        "max_ratio": UPDATE_RATIO,
+        "min_ratio": UPDATE_RATIO,
+        "slow_ratio": UPDATE_RATIO,
+        "update_ratio": UPDATE_RATIO,
+    }
     history = 10
     finite = False
     profiles = Rule.profiles - {"fine-tune"} | {"autoencoder", "contrastive", "diffusion"}

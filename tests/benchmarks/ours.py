@@ -15,7 +15,7 @@ from torch.nn.modules import module as modules
 
 from tests.benchmarks.measuring import Condition, process_seconds
 from tracker import Run, active, judging, track
-from tracker.probes import hooks, sampling
+from tracker.probes import hooks, moments, sampling
 from tracker.sidecar import pace
 
 CLOSE = 4
@@ -105,7 +105,7 @@ class Observed(Condition):
         for _ in range(2 * sampling.DENSE):
             self.step()
         # From here on it is judged as a run that has long used up what a beginning may cost in all.
-        sampling.ALLOWANCE = judging.FREE_SECONDS = 0.0
+        sampling.ALLOWANCE = judging.FREE_SECONDS = moments.ALLOWANCE = 0.0
         governor = self.session.training.governor
         governor.begin(self.session.step)
         governor.spent = 0.0

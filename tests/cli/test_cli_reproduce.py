@@ -61,6 +61,7 @@ def test_an_unseeded_training_comes_out_bit_for_bit_after_its_repository_is_gone
     assert said["points"] > 12
     assert (tags["repro.grade"], tags["repro.scope"], tags["reproducible"]) == ("R5", "host", "true")
     assert tags["repro.last"].startswith("R5 host 20")
+    assert "Reproducible: **true**, R5 (last re-run: R5 host 20" in tags["mlflow.note.content"]
     assert again["repro.of"] == original.spec["id"]
     assert again["repro.grade"] == "R5"
     assert "trained" in shown
@@ -91,6 +92,7 @@ def test_a_run_that_depends_on_chance_is_told_so_with_the_first_number(project, 
     assert (said["first_difference"]["metric"], said["first_difference"]["step"]) == ("score", 2)
     assert tags["reproducible"] == "false"
     assert tags["repro.last"].startswith("failed: R3 host")
+    assert "Reproducible: **false**, R" in tags["mlflow.note.content"]
 
 
 @pytest.mark.slow

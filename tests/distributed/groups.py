@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -61,10 +62,15 @@ def living(rundir: RunDir, start: Callable[..., subprocess.Popen[bytes]]) -> sub
 
 
 def free_port() -> int:
-    """A port at which ranks can meet."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port at which ranks can meet.
+
+    Below those that the kernel gives away by itself: one of these may be anybody's by the time torch is imported.
+    """
+    while True:
+        port = 10_000 + int.from_bytes(os.urandom(2), "big") % 20_000
+        with socket.socket() as found, contextlib.suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
 
 
 def start_ranks(
@@ -72,6 +78,8 @@ def start_ranks(
 ) -> list[Any]:
     """Starts the ranks of a training as torchrun does, without torchrun's own process: it costs seconds."""
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(world_size)}
+    # Without it gloo asks for the address of the machine's name, which may be none, or be slow to be found.
+    meeting["GLOO_SOCKET_IFNAME"] = "lo"
     return [
         start(
             *command,

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tests.trainings import readings, tracked
+from tests.trainings import readings, records, tracked
+from tracker.rules.engine.records import Array
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -74,3 +75,12 @@ def test_an_amp_training_records_the_unscaled_loss() -> None:
 
     assert [value for _, value in readings(run, "loss")] == pytest.approx(expected)
     assert all(value < 100 for _, value in readings(run, "grad_norm"))
+
+
+def test_histograms_are_made_on_the_gpu_and_come_home_by_the_end_of_the_epoch() -> None:
+    with tracked("gpu") as run:
+        a_training(1)
+
+    found = {r.subject: r for r in records(run) if isinstance(r, Array) and r.signal == "weight/histogram"}
+    assert [sum(found[name].values[2:]) for name in ("0.weight", "2.bias")] == [32 * 64, 4]
+    assert {r.signal for r in records(run) if isinstance(r, Array)} >= {"grad/histogram", "output/histogram"}

@@ -57,16 +57,75 @@ def test_our_block_is_replaced_and_the_users_words_stay() -> None:
     assert twice.count(wording.BEGIN) == 1
 
 
+def test_a_block_is_found_again_whatever_the_users_words_imitate() -> None:
+    theirs = f"mine {wording.END} and {wording.BEGIN} more"
+    twice = wording.with_block(wording.with_block(theirs, "one"), "two")
+
+    assert twice == f"{theirs}\n\n{wording.BEGIN}\ntwo\n{wording.END}"
+
+
+def test_a_description_begins_with_the_headline_then_grade_and_links() -> None:
+    finding = {"rule": "r", "severity": "error", "subject": "net.0", "message": "m", "advice": ["do"], "first_step": 7}
+    others = [{"rule": "s"}, {"rule": "t"}]
+    verdict = {"suspicious": "true", "why": "not shown twice", "findings": [{**finding, "first_epoch": 1}, *others]}
+    lines = wording.block(verdict, PROOF, "id", "#/experiments/1/runs/2", ["report.html"]).splitlines()
+
+    assert lines[0] == "**⚠ Suspicious: r** (error since epoch 2, step 7) in net.0: m"
+    assert lines[2] == (
+        "Reproducible: **false**, R1 (captured with gaps) · [report.html](#/experiments/1/runs/2/artifacts/report.html)"
+    )
+    assert "- try: do" in lines
+    assert "Also found: s, t." in lines
+    assert lines[-1] == "Run it again: `tracker reproduce id`"
+
+
+def test_a_description_of_a_fine_run_says_how_much_was_looked_at() -> None:
+    text = wording.block({"suspicious": "false", "why": "78 rules came out clear"}, {**PROOF, "grade": "R0"}, "id")
+
+    assert text.startswith("**✓ Not suspicious**: 78 rules came out clear.\n")
+    assert "tracker reproduce" not in text  # there is nothing to do again
+
+
 def test_a_description_is_short_and_its_strings_are_harmless() -> None:
-    hostile = "<script>alert(1)</script> `x` [a](javascript:b)\n# head"
-    finding = {"rule": "r", "severity": "error", "subject": hostile, "message": "m" * 9000, "advice": [hostile]}
+    hostile = "<script>alert(1)</script> `x` [a](javascript:b)\n# head @me http://h.example www.h.example :smile:"
+    finding = {"rule": "r", "severity": "error", "subject": hostile, "message": "m" * 9000, "advice": [hostile] * 30}
     text = wording.block({"suspicious": "true", "findings": [finding]}, PROOF, "id")
 
-    assert len(text) <= 3500
+    assert len(text) <= wording.MAX_BLOCK
     assert "<script>" not in text
     assert "\n# head" not in text
     assert r"\[a\](javascript" in text
-    assert "tracker reproduce id" in text
+    for mark in ("@me", "http://", "www.", ":smile:", "javascript:b"):
+        assert mark not in text
+
+
+def test_a_grade_that_a_re_run_proved_takes_the_place_of_the_one_before() -> None:
+    before = wording.with_block("mine", wording.block(UNKNOWN, PROOF, "id", "#/r", ["findings.md"]))
+    after = wording.regraded(before, {"reproducible": "true", "grade": "R5", "meaning": r"last re-run: R5 \1"})
+
+    assert before.count("R1 (captured with gaps) · [findings.md]") == 1
+    assert after == before.replace("**false**, R1 (captured with gaps)", r"**true**, R5 (last re-run: R5 \\1)")
+    assert wording.regraded("no block of ours", PROOF) == "no block of ours"
+
+
+def test_the_page_of_findings_has_everything_that_was_said() -> None:
+    consequence = {"rule": "c", "severity": "warning", "message": "follows", "evidence": {"x": 0.123456789}}
+    finding = {"rule": "r", "severity": "error", "message": "a | b", "resolved_at": 9, "first_step": 1}
+    verdict = {
+        "suspicious": "true",
+        "why": "because",
+        "findings": [{**finding, "consequences": [consequence]}],
+        "suppressed": [{"rule": "quiet", "suppressed": "known", "message": "m"}],
+        "skipped": [{"rule": "s", "reason": "no data"}],
+        "clear": ["fine"],
+    }
+    page = wording.findings_page(verdict)
+
+    for line in (
+        "# ⚠ Suspicious", "## 1. r", r"**a \| b**", "error, since step 1, gone at step 9", "### c", "| x | 0.123457 |",
+        "| quiet | known | m |", "| s | no data |", "fine",
+    ):  # fmt: skip
+        assert line in page.splitlines()
 
 
 def test_a_run_without_code_is_r0(cwd: Path) -> None:

@@ -146,7 +146,7 @@ def test_findings_grade_and_parameters_are_artifacts(cwd: Path, uri: str, tmp_pa
 
     assert machine["findings"][0]["rule"] == "double-softmax"
     assert machine["run_id"] == rundir.state["mlflow_run_id"]
-    assert "dead-units: no activation was measured" in page
+    assert "| dead-units | no activation was measured |" in page
     assert params["params"] == {"lr": 0.1, "optimizer/lr": "0.1"}
     assert proof["grade"] == machine["grade"] == store.tags(rundir.path.name)["repro.grade"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from tracker.stores.connect import absolute_uri, database_of, has_old_file_store, shown_uri
 from tracker.stores.keys import Keys, shortened, storable_key
-from tracker.stores.view import COLUMNS, MAX_VALUE, view_link, view_value
+from tracker.stores.view import COLUMNS, GROUPED, KEY, LAST, MAX_VALUE, key_metrics, view_link, view_value
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,22 @@ def test_a_long_text_is_cut_with_a_mark() -> None:
 
 
 def test_the_view_is_in_the_form_the_ui_reads() -> None:
-    value = view_value(1.5)
+    value = view_value(now=1.5)
     view = json.loads(value)
     state = json.loads(view["state"])
+    grouped = json.loads(json.loads(view_value(GROUPED))["state"])
 
     assert len(value) < MAX_VALUE
     assert (view["name"], view["createdAt"]) == ("Verdicts", 1500)
-    assert state["selectedColumns"] == list(COLUMNS)
-    assert view_link("http://h:1/", "7") == "http://h:1/#/experiments/7/runs?viewStateShareKey=soundrun"
+    assert state["selectedColumns"] == [*COLUMNS, *LAST]
+    assert "groupBy" not in state
+    assert grouped["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "suspicious"}]
+    assert view_link("http://h:1/", "7", KEY).startswith("http://h:1/#/experiments/7/runs?viewStateShareKey=soundrun&")
+
+
+def test_columns_are_for_the_users_metrics_that_tell_how_good_a_model_is() -> None:
+    ours = ["loss", "val/loss", "val/accuracy", "train/accuracy", "epoch", "rules/fired", "lr/0"]
+
+    assert key_metrics([*ours, "val_loss", "valid_acc"]) == []
+    assert key_metrics([*ours, "f1", "grad", "test/auc", "test_loss"]) == ["test/auc", "test_loss", "f1"]
+    assert key_metrics(["val_loss", "val_acc"]) == ["val_acc", "val_loss"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from mlflow import MlflowClient
 from tracker.errors import StoreError
 from tracker.rules.engine.records import Reading
 from tracker.stores import open_store
-from tracker.stores.view import TAG, save_view
+from tracker.stores.view import GROUPED, KEY, MADE, PREFIX, TAG, readable_views, save_views, view_value
 
 
 @pytest.fixture(scope="module")
@@ -98,16 +99,79 @@ def test_a_dead_server_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> N
         open_store("http://127.0.0.1:9")
 
 
-def test_a_view_is_made_once_and_never_changed(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_views_are_made_once_and_those_that_somebody_changed_are_left_alone(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     number = client.create_experiment("views")
     monkeypatch.setenv("TRACKER_NO_VIEW", "1")
-    off = save_view(client, number)
+    off = save_views(client, number)
     monkeypatch.delenv("TRACKER_NO_VIEW")
-    first = save_view(client, number)
+    first = save_views(client, number)
     client.set_experiment_tag(number, TAG, "theirs")
 
-    assert (off, first, save_view(client, number)) == (False, True, False)
+    assert (off, first, save_views(client, number, ["f1"])) == ([], [KEY, GROUPED], [GROUPED])
     assert client.get_experiment(number).tags[TAG] == "theirs"
+
+
+def test_a_view_of_ours_gets_columns_for_the_metrics_of_later_runs_and_keeps_those_it_has(client: MlflowClient) -> None:
+    number = client.create_experiment("columns")
+    save_views(client, number, ["loss", "test/auc"])
+    renewed = save_views(client, number, ["loss", "f1"])
+    view = json.loads(client.get_experiment(number).tags[TAG])
+    shown = json.loads(view["state"])["selectedColumns"]
+
+    assert renewed == [KEY, GROUPED]
+    assert [name for name in shown if name in ("metrics.`test/auc`", "metrics.`f1`")] == [
+        "metrics.`test/auc`",
+        "metrics.`f1`",
+    ]
+    assert "metrics.`loss`" not in shown
+    assert save_views(client, number, ["f1"]) == []
+
+
+def test_a_view_of_an_earlier_version_is_renewed_and_one_saved_over_in_the_ui_is_not(client: MlflowClient) -> None:
+    number = client.create_experiment("earlier")
+    old = json.loads(view_value(now=1.0))
+    state = {name: value for name, value in json.loads(old["state"]).items() if name != "soundrun"}
+    client.set_experiment_tag(number, TAG, json.dumps({**old, "state": json.dumps(state)}))
+    of_old = save_views(client, number)
+    client.set_experiment_tag(number, TAG, json.dumps({**old, "updatedAt": 2000, "state": json.dumps(state)}))
+
+    assert of_old == [KEY, GROUPED]
+    assert save_views(client, number, ["f1"]) == [GROUPED]
+
+
+def test_a_view_that_somebody_deleted_comes_back_only_when_it_is_asked_for(client: MlflowClient) -> None:
+    number = client.create_experiment("deleted")
+    save_views(client, number)
+    client.delete_experiment_tag(number, PREFIX + GROUPED)
+
+    assert save_views(client, number) == []
+    assert save_views(client, number, wanted=True) == [GROUPED]
+    assert MADE.startswith("mlflow.")  # MLflow's pages do not show such tags
+
+
+@pytest.mark.parametrize(
+    ("state", "can_be_shown"),
+    [
+        ("{}", True),
+        ("deflate;abc", True),
+        (json.dumps({"selectedColumns": ["tags.`a`"], "groupBy": "tag.average.a", "later": {}}), True),
+        ("{", False),
+        ("[]", False),
+        (json.dumps({"selectedColumns": 3}), False),
+        (json.dumps({"groupBy": {"odd": 1}}), False),
+        (None, False),
+    ],
+)
+def test_a_link_names_only_views_that_the_ui_can_show(
+    client: MlflowClient, state: str | None, can_be_shown: bool
+) -> None:
+    number = client.create_experiment(f"shown {state}")
+    save_views(client, number)
+    client.set_experiment_tag(number, TAG, json.dumps({"name": "x", "createdAt": 1, "state": state}))
+
+    assert readable_views(client, number) == ([KEY] if can_be_shown else []) + [GROUPED]
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(uri: str, client: MlflowClient, plain_run: str) -> None:

@@ -113,6 +113,9 @@ def _begin(own: str) -> None:
     if command and os.path.basename(command[0]) == PUBLIC:  # a command of ours
         return
     package = os.path.dirname(own)
+    original = os.environ.get("TRACKER_PREFLIGHT_OF")
+    if original:
+        _leaf(package, "drilling.script.guarding").refuse_writes(original)
     when_imported = _leaf(package, "on_import").when_imported
     if os.environ.get("TRACKER_REPRODUCE"):
         _load(package)  # the generators are put back before anything draws from them

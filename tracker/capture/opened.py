@@ -23,6 +23,8 @@ MAX_PATHS = 10_000
 
 MAX_FOLDERS = 1_000
 """Folders kept whose names were listed."""
+_TICK = 10_000_000
+"""Nanoseconds by which the clock that dates files may be behind: what was written right after the start looks older."""
 
 _IGNORED_ENDINGS = (".py", ".pyc", ".pyi", ".so", ".pth", ".egg-link", ".dll", ".dylib", "pyvenv.cfg", ".pyx", ".ipynb")
 _IGNORED_STARTS = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/", "/usr/lib/", "/lib/")
@@ -92,7 +94,7 @@ class OpenedFiles:
     def listed(self) -> tuple[list[str], int]:
         """Folders whose names were listed, and the time since when the run goes on, in ns since 1970."""
         folders = dict.fromkeys(map(os.path.normpath, tuple(self._listed)))
-        return [folder for folder in folders if self._is_data(os.path.join(folder, "x"))], self._since
+        return [folder for folder in folders if self._is_data(os.path.join(folder, "x"))], self._since - _TICK
 
     def climbing(self) -> list[str]:
         """Those of `paths` that were named with `..` in them: they are found from elsewhere only by chance."""

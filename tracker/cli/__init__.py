@@ -12,6 +12,9 @@ from collections.abc import Sequence
 
 __all__ = ["main"]
 
+_INTERRUPTED = 130
+"""As a shell tells of a program that SIGINT has ended."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with its code; never returns."""
@@ -27,22 +30,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the command line and returns its exit code; the one place where errors become words."""
-    from .app import app
-    from .output import ExitCode, wants_traceback
-
     try:
-        code = app(list(arguments), prog_name="tracker", standalone_mode=False)
-        return int(code) if isinstance(code, int) else ExitCode.FINE
+        from .app import app
+        from .output import ExitCode, wants_traceback
+        from .progress import Interrupted
+
+        try:
+            code = app(list(arguments), prog_name="tracker", standalone_mode=False)
+            if code == _INTERRUPTED and list(arguments[:1]) != ["run"]:  # typer's; that of `run` is the script's own
+                return _interrupted()
+            return int(code) if isinstance(code, int) else ExitCode.FINE
+        except Interrupted as stop:
+            return _interrupted(str(stop))
+        except (BrokenPipeError, SystemExit):
+            # Typer ends the process itself when the reader of a pipe has gone: that is no finding.
+            return ExitCode.FINE
+        except Exception as error:
+            if wants_traceback():
+                raise
+            return _explain(error, "--json" in arguments)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except (BrokenPipeError, SystemExit):
-        # Typer ends the process itself when the reader of a pipe has gone: that is no finding.
-        return ExitCode.FINE
-    except Exception as error:
-        if wants_traceback():
-            raise
-        return _explain(error, "--json" in arguments)
+        return _interrupted()
+
+
+def _interrupted(left: str = "") -> int:
+    """Says in one line that Ctrl-C has ended the command, and what is left; returns the exit code for that."""
+    from ..report.console.characters import one_line
+
+    print(f"tracker: interrupted{f'; {one_line(left)}' if left else ''}", file=sys.stderr)
+    return _INTERRUPTED
 
 
 def _explain(error: Exception, as_json: bool) -> int:
@@ -51,8 +67,7 @@ def _explain(error: Exception, as_json: bool) -> int:
 
     names = {cls.__name__ for cls in type(error).__mro__}
     if "Abort" in names:
-        print("interrupted", file=sys.stderr)
-        return 130
+        return _interrupted()
     # Typer brings a click of its own in some versions and uses the installed one in others: told by name.
     if "ClickException" in names:
         context = getattr(error, "ctx", None)

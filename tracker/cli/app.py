@@ -109,6 +109,31 @@ def run_(
     return do(words, given, json_out, fail_on)
 
 
+@app.command("preflight", cls=RunCommand)
+def preflight_(
+    words: Annotated[list[str], typer.Argument(metavar="SCRIPT [ARGS]...", hidden=True)],
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="DRILL", help="Do this drill alone. May be repeated.")
+    ] = None,
+    settings: Settings = None,
+    tracking_uri: TrackingUri = None,
+    seconds: Annotated[float, typer.Option("--seconds", metavar="N", help="Time for all drills together.")] = 90.0,
+    start_seconds: Annotated[
+        float, typer.Option("--start-seconds", metavar="N", help="Time for the script to come to its training.")
+    ] = 60.0,
+    no_log: Annotated[bool, typer.Option("--no-log", help="Do not log the result to MLflow.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Try a training script out before the long run: drills on one batch, in a copy of its folder.
+
+    The script is run as it is; its own loop is given the same batch again and again, and stopped when the drills are
+    over. Exit codes: 0 all passed, 1 one has failed, 2 none could be done.
+    """
+    from .preflight import preflight as do
+
+    return do(words, only or [], settings, tracking_uri, seconds, start_seconds, not no_log, as_json)
+
+
 @app.command()
 def check(
     runs: Annotated[
@@ -164,6 +189,49 @@ def compare(
     from .compare import compare as do
 
     return do(a, b, tracking_uri, as_json, swap or (), steps, yes, into, timeout)
+
+
+@app.command("compare-models")
+def compare_models_(
+    a: Annotated[str, typer.Argument(metavar="A", help="FILE.py:ATTRIBUTE[@CHECKPOINT.pt], or a checkpoint alone.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The other, likewise.")],
+    batch: Annotated[
+        str | None, typer.Option("--batch", metavar="FILE", help="A batch: FILE.pt, or FILE.py:ATTRIBUTE.")
+    ] = None,
+    shape: Annotated[
+        str | None, typer.Option("--shape", metavar="N,N,...", help="Random numbers of this shape instead.")
+    ] = None,
+    below: Annotated[
+        int | None, typer.Option("--below", metavar="N", min=1, help="With --shape: integers from 0 to N - 1.")
+    ] = None,
+    names: Annotated[
+        Path | None, typer.Option("--names", metavar="FILE", help='JSON with {"name in A": "name in B"}.')
+    ] = None,
+    loss: Annotated[
+        str | None, typer.Option("--loss", metavar="NAME", help="Of torch.nn.functional, for a batch with targets.")
+    ] = None,
+    train: Annotated[bool, typer.Option("--train", help="In training mode: dropout, running statistics.")] = False,
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Do not put A's weights into B; so with two checkpoints.")
+    ] = False,
+    rtol: Annotated[float | None, typer.Option("--rtol", min=0, help="Let this decide, not float64.")] = None,
+    atol: Annotated[float | None, typer.Option("--atol", min=0, help="Likewise.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Load checkpoints that hold more than tensors; that runs code in them.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a page.")] = None,
+    png: Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Also write the pictures.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Run two models on one batch, and say which layer is the first whose output, or gradient, differs.
+
+    The files that are named are executed, and forward of both models is called; nothing else runs. A's weights are put
+    into B, unless both have a checkpoint. Two checkpoint files alone are compared by name, and nothing is executed.
+    """
+    from .compare_models import Asked, do
+
+    asked = Asked(batch, shape, below, names, loss, train, keep_weights, rtol, atol, trust, html, png, as_json)
+    return do(a, b, asked)
 
 
 @app.command()
@@ -273,6 +341,32 @@ def sync(
     from .sync import sync as do
 
     return do(runs or [], everything, tracking_uri, keep, as_json)
+
+
+@app.command()
+def report(
+    a: Annotated[str, typer.Argument(metavar="RUN_ID", help="ID of the run to draw.")],
+    b: Annotated[
+        str | None, typer.Argument(metavar="RUN_ID", help="Another run, to be drawn beside the first.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Where the page goes; else report-<id>.html."),
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Also store the page with the run in MLflow, in the place of the one there.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> int:
+    """Draw the page of a run from what is stored of it, or two runs side by side.
+
+    Works for runs logged by plain MLflow code too, with what they have.
+    """
+    from .report import report as do
+
+    return do(a, b, out, write, show, tracking_uri, as_json)
 
 
 @app.command()

@@ -14,7 +14,8 @@ from ..rules.engine.replay import replay, with_judgements
 from ..rules.engine.settings import Settings
 from ..sidecar.ending import last_metrics, last_tags
 from ..stalls import STORED, with_stored
-from .output import print_json, progress, say
+from .output import is_terminal, print_json, progress, say
+from .progress import counted, leaving
 from .rules import load_settings
 from .verdicts import exit_code, machine_form, show_verdict
 
@@ -41,22 +42,29 @@ def check(
     if not given:
         raise ConfigError("Nothing to check. Expected a RUN_ID, a FILE, or --experiment NAME --all.")
     verdicts: list[dict[str, Any]] = []
-    for name in given:
-        try:
-            verdict = (
-                _check_file(Path(name), settings, mapping)
-                if is_file_name(name)
-                else _check_run(name, settings, is_chosen, uri, write)
-            )
-        except StoreError as error:
-            if len(given) == 1:
-                raise
-            progress(f"tracker: {error}")
-            verdicts.append({"schema": 1, "run_id": name, "error": str(error), "suspicious": "unknown"})
-            continue
-        verdicts.append(verdict)
-        if not as_json:
-            show_verdict(name, verdict)
+
+    def left() -> str:
+        kept = "their verdicts are written; " if write and verdicts else ""
+        return f"{len(verdicts)} of {len(given)} were judged; {kept}the same command judges all of them anew."
+
+    with leaving(left), counted(len(given) if len(given) > 1 or is_terminal() else 0, "judging") as begin:
+        for name in given:
+            begin(name)
+            try:
+                verdict = (
+                    _check_file(Path(name), settings, mapping)
+                    if is_file_name(name)
+                    else _check_run(name, settings, is_chosen, uri, write)
+                )
+            except StoreError as error:
+                if len(given) == 1:
+                    raise
+                progress(f"tracker: {error}")
+                verdicts.append({"schema": 1, "run_id": name, "error": str(error), "suspicious": "unknown"})
+                continue
+            verdicts.append(verdict)
+            if not as_json:
+                show_verdict(name, verdict)
     if as_json:
         print_json(verdicts[0] if len(given) == 1 else verdicts)
     elif len(given) > 1:

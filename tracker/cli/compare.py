@@ -12,6 +12,7 @@ from ..compare.runs import RunComparison, compare_runs
 from ..compare.streams import Difference
 from ..errors import ConfigError
 from .output import ExitCode, print_json, print_table, progress, say
+from .progress import leaving, waiting
 
 if TYPE_CHECKING:
     from ..reproduce.trial import Trial
@@ -40,9 +41,11 @@ def compare(
     """
     if not swap and (steps is not None or into is not None or timeout is not None or yes):
         raise ConfigError("--steps, --into, --timeout and --yes say how differences are swapped: give --swap as well.")
-    runs = (RecordedRun.find(a, tracking_uri), RecordedRun.find(b, tracking_uri))
+    with leaving("nothing was changed."), waiting("reading the runs"):
+        runs = (RecordedRun.find(a, tracking_uri), RecordedRun.find(b, tracking_uri))
     try:
-        comparison = compare_runs(*runs)
+        with leaving("nothing was changed."), waiting("comparing the runs"):
+            comparison = compare_runs(*runs)
         if swap:
             return _swap(comparison, *runs, swap, steps, yes, into, timeout, as_json)
         if as_json:
@@ -72,7 +75,8 @@ def _swap(
     from ..reproduce.trial import verdict
     from .reproduce import ask, show_plan
 
-    task = bisection(a, b, comparison.differences, comparison.numbers, wanted, steps)
+    with leaving("nothing was executed."), waiting("working out what can be swapped"):
+        task = bisection(a, b, comparison.differences, comparison.numbers, wanted, steps)
     progress(comparison.explanation)
     show_plan(task.plan, into if into is not None else Path("a folder that is removed afterwards"))
     for name, rows in task.chosen:
@@ -81,8 +85,18 @@ def _swap(
             if one.hunk is not None:
                 for line in [*(f"-{row}" for row in one.hunk.removed), *(f"+{row}" for row in one.hunk.added)]:
                     progress(f"         {line}")
-    ask(yes)
-    found = list(trials(task, into, timeout, progress, quiet_stdout=as_json))
+    with leaving("nothing was executed."):
+        ask(yes)
+    found: list[Trial] = []
+
+    def left() -> str:
+        if found and not as_json:
+            _show_trials(comparison, task.first, found, "")
+        kept = "" if into is None else f" What was run is beside {into.absolute()}: choose another --into."
+        return f"{len(found)} of {1 + len(task.chosen)} trials were made; the same command begins anew.{kept}"
+
+    with leaving(left):
+        found.extend(trials(task, into, timeout, progress, quiet_stdout=as_json))
     said, alone = verdict(found)
     if as_json:
         print_json(
@@ -121,7 +135,8 @@ def _show_trials(comparison: RunComparison, first: Difference, found: Sequence[T
     ]
     styles = ["green" if trial.outcome == "B" else "" for trial in found]
     print_table(("taken from B", "came out", "number", "numbers as in B", "note"), rows, styles)
-    say(said, "bold")
+    if said:
+        say(said, "bold")
 
 
 def _show(comparison: RunComparison, a: RecordedRun, b: RecordedRun) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from typer.core import TyperCommand
 
 from ..errors import ConfigError
 from ..forwarding import end_likewise
-from .output import clean, finite
+from .output import clean, finite, is_terminal
+from .progress import waiting
 from .verdicts import SEVERITIES, fails
 
 if TYPE_CHECKING:
@@ -179,9 +181,10 @@ def _sum_up(
 ) -> list[dict[str, Any]]:
     """Waits for the stores, says how each run went, and writes and returns the machine forms."""
     from ..launch import wait_for
-    from ..report.terminal import Terminal
+    from ..report.console.terminal import Terminal
 
     trained = launch.runs()
+    is_quiet = bool(options.get("quiet")) or os.environ.get("TRACKER_QUIET") == "1"
     runs = trained or _attempted(launch, kind, given, options, code)
     forms, whole = [], True
     for rundir in runs:
@@ -189,7 +192,8 @@ def _sum_up(
         # To open a store takes seconds. A command that trained nothing is not held up for it: its run follows in the
         # background. Who asks for the machine form wants what will stand in it.
         is_waited_for = bool(trained) or json_out is not None
-        state = wait_for(rundir, float(spec.get("wait_seconds", 60)) if is_waited_for else 0.0)
+        with nullcontext() if is_quiet or not is_terminal() else waiting("saving the run"):
+            state = wait_for(rundir, float(spec.get("wait_seconds", 60)) if is_waited_for else 0.0)
         whole &= bool(state.get("finished"))
         verdict = _verdict(rundir)
         terminal = Terminal(str(spec.get("name"))[:60], quiet=bool(options.get("quiet")))

@@ -6,9 +6,12 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
+
+from ..report.console.characters import clean as clean
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,10 +33,29 @@ STYLES = {"info": "cyan", "warning": "yellow", "error": "red", "fatal": "bold re
 """Colour of each severity."""
 
 
+_shared: list[Console] = []
+"""Where a bar stands on the same screen as the results, its console, which prints them above."""
+
+
+@contextmanager
+def above(shown: Console) -> Iterator[None]:
+    """Has results printed above the bar that `shown` draws, if they go to the same screen."""
+    if not sys.stdout.isatty():
+        yield
+        return
+    _shared.append(shown)
+    try:
+        yield
+    finally:
+        _shared.remove(shown)
+
+
 def console() -> Console:
     """A console for stdout. Piped output is plain and never cut to a width."""
     from rich.console import Console
 
+    if _shared:
+        return _shared[-1]
     if sys.stdout.isatty():
         return Console(highlight=False, markup=False)
     return Console(highlight=False, markup=False, no_color=True, width=10_000, soft_wrap=True)
@@ -63,14 +85,6 @@ def finite(content: Any) -> Any:
     if isinstance(content, (list, tuple)):
         return [finite(value) for value in content]
     return content
-
-
-def clean(text: str) -> str:
-    """The text without control characters: names of runs and files come from anywhere, and a terminal obeys them."""
-    return "".join(
-        char if char in "\n\t" or (char.isprintable() and not 0xD800 <= ord(char) <= 0xDFFF) else "\ufffd"
-        for char in str(text)
-    )
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], styles: Sequence[str | None] = ()) -> None:

@@ -20,6 +20,7 @@ from ..reproduce.rerun import Rerun, child_environment, new_folder, rerun, wait_
 from ..reproduce.restore import restore_code
 from ..reproduce.verdict import NAMES
 from .output import ExitCode, clean, is_interactive, print_json, print_table, progress
+from .progress import leaving, waiting
 from .verdicts import exit_code, machine_form, show_verdict
 
 _UPLOAD_SECONDS = 60.0
@@ -63,12 +64,14 @@ def reproduce(run_id: str, options: Options, tracking_uri: str | None) -> int:
         raise ConfigError("--steps and --epochs ask for a proof, --until and --debug for a closer look: use either.")
     if options.use_current_env and options.rebuild_env:
         raise ConfigError("--use-current-env and --rebuild-env contradict each other: give one of them.")
-    original = RecordedRun.find(run_id, tracking_uri)
+    with leaving("nothing was executed."):
+        original = RecordedRun.find(run_id, tracking_uri)
     try:
-        again = execute(original, options)
-        if options.closer:
-            return _tell(original, again.done, again.folder, options.as_json)
-        outcome = conclude(original, again)
+        with leaving(lambda: _left(original, options)):
+            again = execute(original, options)
+            if options.closer:
+                return _tell(original, again.done, again.folder, options.as_json)
+            outcome = conclude(original, again)
         is_stored = outcome.store()
         if not is_stored:
             progress("The grade was not written to the store, which cannot be reached.")
@@ -79,6 +82,14 @@ def reproduce(run_id: str, options: Options, tracking_uri: str | None) -> int:
         return outcome_code(outcome)
     finally:
         original.close()
+
+
+def _left(original: RecordedRun, options: Options) -> str:
+    """What an interrupted reproduction leaves."""
+    folder = (options.into or Path(f"reproduced-{str(original.own_id)[:8]}")).absolute()
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return "nothing was executed, and nothing is left; the same command begins anew."
+    return f"the run is not graded. What was restored is in {folder}; do it again with another --into, or without that."
 
 
 @dataclass(frozen=True)
@@ -106,10 +117,15 @@ def execute(original: RecordedRun, options: Options, log: IO[str] | None = None)
     show_plan(plan, folder)
     is_other = _check_environment(plan, folder, options)
     ask(options.yes)
-    root, cwd = _restore(original, plan, folder, options.base)
+    try:
+        root, cwd = _restore(original, plan, folder, options.base)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     try:
         if is_other:
-            plan = _build_environment(original, plan, root)
+            with waiting("building the environment"):
+                plan = _build_environment(original, plan, root)
         other_data = prepare_data(plan, moved, root, options.use_current_data, progress)
     except (ReproduceError, KeyboardInterrupt):
         # The folder was new or empty: the next attempt shall find it so.
@@ -117,6 +133,8 @@ def execute(original: RecordedRun, options: Options, log: IO[str] | None = None)
         raise
     progress(f"running: {plan.shown_command}")
     done = rerun(plan, root, cwd, options.timeout, stdout_to_stderr=options.as_json, log=log)
+    if done.was_interrupted:
+        raise KeyboardInterrupt
     return Again(plan, done, folder, other_data, is_other)
 
 
@@ -127,7 +145,8 @@ def conclude(original: RecordedRun, again: Again) -> Outcome:
             f"The re-run ended with exit code {again.done.returncode} and made no run that can be compared. "
             f"What it left is in {again.folder}."
         )
-    wait_for_upload(again.done.rundir, _UPLOAD_SECONDS)
+    with waiting("the re-run is over; uploading it"):
+        wait_for_upload(again.done.rundir, _UPLOAD_SECONDS)
     rerun_of_it = RecordedRun.find(str(again.done.rundir.spec["id"]))
     return judge(
         original,

@@ -7,10 +7,11 @@ same command goes on from there.
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from typing import Any
 from ..compare.recorded import RecordedRun
 from ..errors import ReproduceError, TrackerError
 from ..stores import RunInfo, open_store
-from .output import ExitCode, is_terminal, print_json, print_table, progress
+from .output import ExitCode, print_json, print_table, progress
+from .progress import counted, leaving
 from .reproduce import Options, ask, conclude, execute, outcome_code
 
 RESULTS = "results.jsonl"
@@ -41,20 +43,20 @@ def reproduce_many(experiment: str, where: str, options: Options, tracking_uri: 
     todo = [run for run in reversed(runs) if run.run_id not in known]
     _show(runs, todo, folder)
     if todo:
-        ask(options.yes)
+        with leaving("nothing was executed."):
+            ask(options.yes)
         folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with _bar(len(todo)) as advance:
-            for run in todo:
-                advance(run.name)
-                known[run.run_id] = _one(run, folder, options, tracking_uri)
-                advance(None)
-    except KeyboardInterrupt:
-        progress(
-            f"Interrupted. The same command goes on with the other runs; results so far are in {folder / RESULTS}."
-        )
-        _tell([known[run.run_id] for run in runs if run.run_id in known], options.as_json)
-        raise
+    done = [run.run_id for run in runs if run.run_id in known]
+
+    def left() -> str:
+        _tell([known[run_id] for run_id in done], options.as_json)
+        return f"the same command goes on with the other runs; results so far are in {folder / RESULTS}."
+
+    with leaving(left), counted(len(todo)) as begin:
+        for run in todo:
+            begin(run.name)
+            known[run.run_id] = _one(run, folder, options, tracking_uri)
+            done.append(run.run_id)
     rows = [known[run.run_id] for run in runs]
     _tell(rows, options.as_json)
     return _code(rows)
@@ -116,43 +118,22 @@ def _one(run: RunInfo, folder: Path, options: Options, tracking_uri: str | None)
         except (TrackerError, OSError) as error:
             row |= {"error": str(error), "exit_code": int(ExitCode.UNJUDGED)}
         row["seconds"] = round(time.monotonic() - began, 1)
-    with (folder / RESULTS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    _append(folder / RESULTS, row)
     return row
+
+
+def _append(path: Path, row: Mapping[str, Any]) -> None:
+    """Adds a line in one piece; one that was cut off before is ended first, so that it spoils no other."""
+    with path.open("a+b", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        is_cut = end > 0 and (file.seek(end - 1), file.read(1))[1] != b"\n"
+        file.write(("\n" * is_cut + json.dumps(row) + "\n").encode())
 
 
 def _places(folder: Path, run_id: str) -> Iterator[Path]:
     yield folder / run_id[:12]
     for number in range(2, 1000):  # left by an attempt that was interrupted
         yield folder / f"{run_id[:12]}-{number}"
-
-
-@contextmanager
-def _bar(n_runs: int) -> Iterator[Any]:
-    """A progress bar on a terminal, a line for each run elsewhere; yields what is called before and after a run."""
-    if not is_terminal():
-        counted = iter(range(1, n_runs + 1))
-
-        def say(name: str | None) -> None:
-            if name is not None:
-                progress(f"[{next(counted)}/{n_runs}] {name}")
-
-        yield say
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), redirect_stderr=False) as bar:
-        task = bar.add_task("", total=n_runs)
-
-        def show(name: str | None) -> None:
-            if name is None:
-                bar.advance(task)
-            else:
-                bar.update(task, description=name)
-
-        yield show
 
 
 def _tell(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:

@@ -10,6 +10,7 @@ from ..rundir import RunDir
 from ..sidecar.sync import KEEP_DAYS, Synced, prune, sync_run, unfinished
 from ..stores.connect import absolute_uri
 from .output import ExitCode, print_json, print_table, progress, say
+from .progress import counted, leaving
 
 
 def sync(
@@ -26,9 +27,17 @@ def sync(
         chosen += [rundir for rundir in unfinished() if rundir.path not in {one.path for one in chosen}]
     done: list[Synced] = []
     absolute = absolute_uri(uri, Path.cwd()) if uri else None
-    for rundir in chosen:
-        progress(f"uploading {rundir.spec.get('name') or ''} {rundir.path.name}".replace("  ", " "))
-        done.append(sync_run(rundir, uri=absolute))
+
+    def left() -> str:
+        whole = sum(one.result == "whole" for one in done)
+        return (
+            f"{whole} of {len(chosen)} runs are in their store, nothing is lost; 'tracker sync' goes on with the rest."
+        )
+
+    with leaving(left), counted(len(chosen), "uploading") as begin:
+        for rundir in chosen:
+            begin(f"{rundir.spec.get('name') or ''} {rundir.path.name}".strip())
+            done.append(sync_run(rundir, uri=absolute))
     pruned = [] if run_ids else prune(keep_days)
     if pruned:
         progress(f"removed the folders of {len(pruned)} runs that are complete in their store for {keep_days:g} days")

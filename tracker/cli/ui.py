@@ -12,17 +12,21 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from ..errors import ConfigError, StoreError
 from ..stores import Store, open_store
-from ..stores.view import save_view, view_link
+from ..stores.view import GROUPED, KEY, readable_views, save_views, view_link
 from .output import ExitCode, print_json, progress, say
+from .progress import leaving
 
 HOST = "127.0.0.1"
 _START_SECONDS = 180.0
+_SAY_SECONDS = 10.0
+"""Seconds between two lines that say that the server is still starting; it writes to the terminal itself."""
 _EXPERIMENTS = 5
 _GRACE_SECONDS = 10.0
 
@@ -30,19 +34,21 @@ _GRACE_SECONDS = 10.0
 def ui(port: int, tracking_uri: str | None, as_json: bool) -> int:
     """Starts the UI and stays until it ends or Ctrl-C; with a tracking server it only says where that is."""
     store = open_store(tracking_uri)
-    experiments = list(dict.fromkeys((run.experiment_id, run.experiment) for run in store.runs(limit=200)))[
-        :_EXPERIMENTS
-    ]
-    for experiment_id, _ in experiments:
-        _make_view(store, experiment_id)
+    found = list(dict.fromkeys((run.experiment_id, run.experiment) for run in store.runs(limit=200)))
+    experiments = [_Shown(name, number, _make_views(store, number)) for number, name in found[:_EXPERIMENTS]]
+    if not found:
+        progress("The store holds no runs yet; their verdicts have a view as soon as there is one.")
+    elif len(found) > _EXPERIMENTS:
+        progress(f"Links to the {_EXPERIMENTS} experiments that were used last of {len(found)}:")
     if store.uri.startswith(("http://", "https://")):
         _tell(store.uri, experiments, as_json)
         return ExitCode.FINE
     chosen = _free_port(port)
     base = f"http://{HOST}:{chosen}"
     with _served(store.uri, chosen) as server:
-        try:
+        with leaving("the UI had not started yet, and nothing of it is left."):
             _wait_until_it_answers(server, base)
+        try:
             _tell(base, experiments, as_json)
             return ExitCode.FINE if server.wait() == 0 else ExitCode.UNJUDGED
         except KeyboardInterrupt:
@@ -105,12 +111,28 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _make_view(store: Store, experiment_id: str) -> None:
-    # A view is a convenience: a store that refuses it is still worth looking at.
+@dataclass(frozen=True)
+class _Shown:
+    """An experiment to which links are printed, and its views that can be shown."""
+
+    name: str
+    number: str
+    views: Sequence[str]
+
+    def link(self, base: str, view: str) -> str:
+        return view_link(base, self.number, view if view in self.views else "")
+
+
+def _make_views(store: Store, experiment_id: str) -> Sequence[str]:
+    """Makes the views; returns those that are there. A store that refuses them is still worth looking at."""
+    client = getattr(store, "client", None)
+    if client is None:
+        return ()
     with contextlib.suppress(Exception):
-        client = getattr(store, "client", None)
-        if client is not None:
-            save_view(client, experiment_id)
+        save_views(client, experiment_id, wanted=True)
+    with contextlib.suppress(Exception):
+        return readable_views(client, experiment_id)
+    return ()
 
 
 def _free_port(port: int) -> int:
@@ -128,8 +150,12 @@ def _free_port(port: int) -> int:
 def _wait_until_it_answers(server: subprocess.Popen[bytes], base: str) -> None:
     progress(f"starting MLflow's UI on {base}")
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not lead to this machine
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
+    began = time.monotonic()
+    told = _SAY_SECONDS
+    while (waited := time.monotonic() - began) < _START_SECONDS:
+        if waited > told:
+            progress(f"starting MLflow's UI: {waited:.0f} s of {_START_SECONDS:.0f} at most")
+            told += _SAY_SECONDS
         if server.poll() is not None:
             raise StoreError(f"MLflow's UI ended at once with exit code {server.returncode}; its reason stands above.")
         try:
@@ -140,14 +166,17 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], base: str) -> None:
     raise StoreError(f"MLflow's UI has not answered on {base} within {_START_SECONDS:.0f} s.")
 
 
-def _tell(base: str, experiments: list[tuple[str, str]], as_json: bool) -> None:
-    links = {name: view_link(base, experiment_id) for experiment_id, name in experiments}
+def _tell(base: str, experiments: Sequence[_Shown], as_json: bool) -> None:
+    links = {one.name: one.link(base, KEY) for one in experiments}
+    grouped = {one.name: one.link(base, GROUPED) for one in experiments if GROUPED in one.views}
     if as_json:
-        print_json({"schema": 1, "url": base, "views": links})
+        print_json({"schema": 1, "url": base, "views": links, "grouped": grouped})
     else:
         say(base)
         for name, link in links.items():
             say(f"{name}: {link}")
+            if name in grouped:
+                say(f"{name}, grouped by verdict: {grouped[name]}")
     sys.stdout.flush()
 
 

@@ -107,13 +107,15 @@ class Criterion:
         """True when the loss of several batches together is the mean of theirs, weighted by their sizes."""
         return self.reduction == "mean" and self.weights is None
 
-    def prepare(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def prepare(
+        self, outputs: torch.Tensor, targets: torch.Tensor, keeps_graph: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Outputs as (rows, classes) or (rows, columns), targets as (rows,) or of the outputs' shape.
 
-        Raises `Mismatch` when they do not fit together.
+        The outputs have no graph any more, unless it is to be kept. Raises `Mismatch` when the two do not fit together.
         """
         change = self.target.change if self.target is not None else "same"
-        outputs = outputs.detach()
+        outputs = outputs if keeps_graph else outputs.detach()
         outputs = outputs.float() if outputs.dtype in _HALF else outputs
         if self.is_classifying:
             if change == "shift" and outputs.dim() == 3:
@@ -137,13 +139,23 @@ class Criterion:
 
         Raises `Mismatch` where the function does not take them: what was found are not its targets then.
         """
+        return self._checked_loss(outputs, targets, self.reduction)
+
+    def losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The loss of each prepared row: (rows,), or (rows, columns) where each column has one.
+
+        Raises `Mismatch` as `loss` does.
+        """
+        return self._checked_loss(outputs, targets, "none")
+
+    def _checked_loss(self, outputs: torch.Tensor, targets: torch.Tensor, reduction: str) -> torch.Tensor:
         try:
-            return self._loss(outputs, targets)
+            return self._loss(outputs, targets, reduction)
         except (RuntimeError, IndexError, ValueError) as error:
             raise Mismatch(f"{self.function} does not take what was found: {error}") from None
 
-    def _loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        reduction, weights = self.reduction, self.weights
+    def _loss(self, outputs: torch.Tensor, targets: torch.Tensor, reduction: str) -> torch.Tensor:
+        weights = self.weights
         if weights is not None and weights.device != outputs.device:
             weights = weights.to(outputs.device)
         if self.is_classifying:
@@ -151,7 +163,7 @@ class Criterion:
                 outputs = outputs.log() if self.given == "shares" else outputs
                 if targets.is_floating_point():
                     rows = -(outputs * targets).sum(-1)
-                    return rows.sum() if reduction == "sum" else rows.mean()
+                    return rows if reduction == "none" else rows.sum() if reduction == "sum" else rows.mean()
                 return functional.nll_loss(outputs, targets, weights, ignore_index=self.ignored, reduction=reduction)
             if targets.is_floating_point():
                 return functional.cross_entropy(outputs, targets, weights, reduction=reduction)

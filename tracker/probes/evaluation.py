@@ -16,6 +16,7 @@ from .loaders import TRAIN
 from .nested import Aside, may_compute
 from .passes import Passes
 from .probe import Pass, Probe
+from .samples import Samples
 from .scores import results_in, scores_in
 from .tally import Tally
 from .training_score import TrainingScore
@@ -63,14 +64,15 @@ class Evaluation(Probe):
 
     - VAL_LOSS, the mean over the batches, weighted by their sizes (not weighted for a loss that is a sum over the
       batch); VAL_ACCURACY; TARGET_ERROR and TARGET_SPREAD `val`;
-      RECALL `val/<class>` for up to 100 classes, and PREDICTIONS `val`, as an array.
+      RECALL `val/<class>` for up to 100 classes, and PREDICTIONS `val`, as an array; CONFUSION `val` for up to 30
+      classes and CONFUSED `val` for more, of the first sixteen, of ever fewer later, and of the last one.
     - The first held-out set has the subject '' in VAL_LOSS and VAL_ACCURACY and is called `val` elsewhere. Further
       ones, in the order in which they are first evaluated, are `val2`, `val3` in all of them. Sets are told apart by
       their loader, or by the variable their inputs come from.
     - With these readings, a metric of the same meaning that the user logs (`val_loss`) is not taken for the signal: one
       measure of the same thing stands, the measured one.
-    - For the training, RECALL, PREDICTIONS, TARGET_ERROR and TARGET_SPREAD `train` cover the closely watched steps of
-      the epoch.
+    - For the training, RECALL, PREDICTIONS, CONFUSION, TARGET_ERROR and TARGET_SPREAD `train` cover the closely watched
+      steps of the epoch.
 
     SCORE is what the script itself computed in the meantime, where a variable is called an accuracy. SCORE_GAIN is what
     it counted, or summed up, while a loader went over a set, read behind the last batch; only where all of the batches
@@ -211,10 +213,19 @@ class Evaluation(Probe):
             tally.add(outputs, targets, len(output) if output.dim() else 1)
         except Mismatch as error:
             self._pass_over(split, error)
+        else:
+            self._tell_samples("saw", split, call, criterion, outputs, targets, output.dim())
+
+    def _tell_samples(self, moment: str, *arguments: Any) -> None:
+        """Tells the probe that keeps samples; a fault there is its own."""
+        samples = self.training.probe(Samples)
+        if samples is not None:
+            self.training._tell([(samples, getattr(samples, moment))], *arguments)
 
     def _pass_over(self, split: str, error: Mismatch) -> None:
         """What looked like the targets of a set are others: nothing is told of this evaluation of it."""
         self._open.pop(split, None)
+        self._tell_samples("forget", split)
         if split not in self._sets:
             self._say_unmatched(str(error))
 
@@ -256,6 +267,7 @@ class Evaluation(Probe):
                     continue
                 if answer is not None:
                     self._answers.waiting.append((split, step, answer))
+                    self._tell_samples("evaluated", split, step)
                     known = self._sets.setdefault(
                         split, {"samples": tally.samples, "source": self._sources[split], "partial": False}
                     )
@@ -272,8 +284,12 @@ class Evaluation(Probe):
         if answer is not None:
             self._answers.write_details(TRAIN, self.training.last_step, answer.read())
 
+    def begin_another(self) -> None:
+        self._answers.conclude()
+
     def finish(self) -> None:
         self.end_epoch()
+        self._answers.conclude()
 
     def _say(self) -> None:
         criterion = self._triple.criterion

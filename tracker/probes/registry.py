@@ -19,9 +19,11 @@ from .contracts import Contracts
 from .data import Data
 from .evaluation import Evaluation
 from .features import Features
+from .filters import Filters
 from .fingerprints import Fingerprints
 from .gradients import Gradients
 from .graph import Graph
+from .histograms import Histograms
 from .initialisation import Initialisation
 from .inputs import Inputs
 from .kept import Kept
@@ -34,6 +36,7 @@ from .precision import Precision
 from .probe import Probe
 from .rates import Rates
 from .retained import Retained
+from .samples import Samples
 from .schedulers import Schedulers
 from .sequences import Sequences
 from .signs import Signs
@@ -49,6 +52,8 @@ PROBES: tuple[type[Probe], ...] = (
     Passes,
     Modules,
     Activations,
+    Histograms,
+    Filters,
     Losses,
     LossFunction,
     LossTerms,
@@ -63,6 +68,7 @@ PROBES: tuple[type[Probe], ...] = (
     Inputs,
     Features,
     Evaluation,
+    Samples,
     Initialisation,
     Gradients,
     Rates,

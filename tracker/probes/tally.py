@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from .criterion import BINARY, Criterion
+from .sent import Sent
 
 MAX_CLASSES = 100
 """Classes, or yes-or-no questions, that are counted one by one."""
@@ -18,6 +19,10 @@ CHUNK = 1 << 16
 
 MOST_ELEMENTS = 1 << 22
 """Elements of an output that are judged; of a larger one, rows spread evenly over it."""
+
+
+_OF_CLASSES = 3
+"""Dimensions of the counts of classes, (1, classes, classes); others have two, (3, columns)."""
 
 
 class Score(NamedTuple):
@@ -34,6 +39,8 @@ class Score(NamedTuple):
     """How often each class was the right one."""
     hits: list[float]
     predicted: list[float]
+    confusion: list[list[float]]
+    """For each true class, how often each class was predicted: empty where answers are no classes."""
 
 
 class Tally:
@@ -73,7 +80,7 @@ class Tally:
         self._judge_waiting()
         if self._sums is None or self._counts is None:
             return None
-        return Answer(self.samples, self.criterion, torch.cat([self._sums, self._counts.reshape(-1).to(self._sums)]))
+        return Answer(self.samples, self.criterion, self._sums, self._counts)
 
     def _judge_waiting(self) -> None:
         waiting, self._waiting, self._elements = self._waiting, [], 0
@@ -123,7 +130,7 @@ class Tally:
         if self._sums is None or self._counts is None or self._sums.device != sums.device:
             self._sums, self._counts = sums, counts
         elif self._counts.shape != counts.shape:
-            self._sums, self._counts = self._sums + sums, counts[:, :0]
+            self._sums, self._counts = self._sums + sums, counts[..., :0]
         else:
             self._sums = self._sums + sums
             self._counts = self._counts + counts
@@ -132,46 +139,46 @@ class Tally:
 class Answer:
     """Sums on their way home from a device; on the CPU they are there."""
 
-    def __init__(self, samples: int, criterion: Criterion, sums: torch.Tensor) -> None:
+    def __init__(self, samples: int, criterion: Criterion, sums: torch.Tensor, counts: torch.Tensor) -> None:
         self._samples = samples
         self.criterion = criterion
-        self._event: torch.cuda.Event | None = None
-        self._sums = sums
-        if sums.is_cuda:
-            self._sums = torch.empty(sums.shape, dtype=sums.dtype, pin_memory=True)
-            with torch.cuda.device(sums.device):
-                self._sums.copy_(sums, non_blocking=True)
-                self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-                self._event.record()
+        self._is_of_classes, self._columns = counts.dim() == _OF_CLASSES, counts.shape[-1]
+        self._sent = Sent(torch.cat([sums, counts.reshape(-1).to(sums)]))
 
     @property
     def is_there(self) -> bool:
         """Whether reading it would not wait."""
-        return self._event is None or bool(self._event.query())  # type: ignore[no-untyped-call]
+        return self._sent.is_there
 
     def read(self) -> Score:
         """The score; waits for the device."""
-        if self._event is not None:
-            self._event.synchronize()
-        loss, weight, right, judged, square, n, *counts = self._sums.tolist()
-        third = len(counts) // 3
+        loss, weight, right, judged, square, n, *flat = self._sent.read().tolist()
+        rows = [flat[at : at + self._columns] for at in range(0, len(flat), self._columns or 1)]
+        confusion: list[list[float]] = []
         spread = math.nan
-        if n:
-            spread, counts, third = _spread(counts[:third], counts[third : 2 * third], counts[2 * third :]), [], 0
+        if self._is_of_classes:
+            confusion = rows
+            columns = zip(*rows, strict=True)
+            rows = [[*map(sum, rows)], [row[at] for at, row in enumerate(rows)], [*map(sum, columns)]]
+        elif n:
+            spread = _spread(*rows) if rows else math.nan
+            rows = []
+        labels, hits, predicted = rows or ([], [], [])
         return Score(
             self._samples,
             loss / weight if weight else math.nan,
             right / judged if judged else math.nan,
             math.sqrt(square / n) if n and square >= 0 else math.nan,
             spread,
-            counts[:third], counts[third : 2 * third], counts[2 * third :],
+            labels, hits, predicted,
+            confusion,
         )  # fmt: skip
 
 
 def _classes(
     criterion: Criterion, outputs: torch.Tensor, targets: torch.Tensor, wide: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """How many are right, of how many, and (3, classes): how often each was the label, a hit, and predicted."""
+    """How many are right, of how many, and for each label how often each class was predicted: (1, classes, classes)."""
     if criterion.is_classifying:
         n = criterion.n_classes or outputs.shape[-1]
         labels = targets.argmax(-1) if targets.is_floating_point() else targets
@@ -188,8 +195,7 @@ def _classes(
     right, judged = hits.sum(), inside.sum()
     if n > MAX_CLASSES:
         return right, judged, torch.zeros((3, 0), dtype=wide, device=outputs.device)
-    return right, judged, torch.stack([_count(v, m, n, wide) for v, m in
-                                       ((labels, inside), (labels, hits), (predicted, inside))])  # fmt: skip
+    return right, judged, _count(labels * n + predicted, inside, n * n, wide).reshape(1, n, n)
 
 
 def _moments(targets: torch.Tensor) -> torch.Tensor:
@@ -210,7 +216,10 @@ def _spread(numbers: Sequence[float], sums: Sequence[float], squares: Sequence[f
 def _questions(
     criterion: Criterion, outputs: torch.Tensor, targets: torch.Tensor, wide: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The same for yes-or-no questions, one a column; how many are right would say little, as most answers are no."""
+    """For yes-or-no questions, one a column, (3, columns): how often yes was right, a hit, and said.
+
+    How many are right would say little, as most answers are no.
+    """
     none = torch.zeros((), dtype=wide, device=outputs.device)
     if outputs.shape[-1] > MAX_CLASSES:
         return none, none, torch.zeros((3, 0), dtype=wide, device=outputs.device)

@@ -13,7 +13,7 @@ import torch
 from .. import reproducing
 from ..rules.engine.errors import RuleError
 from ..rules.engine.records import Json
-from ..rules.engine.signals import BACKWARDS
+from ..rules.engine.signals import BACKWARDS, LR
 from .compiled_steps import CompiledSteps
 from .data_passes import DataPasses
 from .evaluation import Evaluation
@@ -126,6 +126,12 @@ class Training(Measuring):
     def optimizers(self) -> list[Any]:
         """The optimizers that have stepped and still live, in the order of their first steps."""
         return [optimizer for entry in self._entries if (optimizer := entry.ref()) is not None]
+
+    @property
+    def rate(self) -> float | None:
+        """The learning rate of the first parameter group; of one that is a tensor, as it was written down last."""
+        rate = next((optimizer.param_groups[0].get("lr") for optimizer in self.optimizers), None)
+        return rate if isinstance(rate, float) else self.journal.last(LR.name, "0")
 
     def steps_of(self, optimizer: Any) -> int:
         """Steps that an optimizer of this run has made; 0 for one that is not."""
@@ -345,6 +351,7 @@ class Training(Measuring):
             if began - self._last_clock > _CLOCK_EVERY:
                 self._last_clock = began
                 self.journal.clock(time())
+                self.session.show()
         except Exception as error:
             self.guard.fault("step", error)
         finally:
@@ -517,6 +524,10 @@ class Training(Measuring):
             self._tell(self._on_after, updates, entry.owned)
             self._stepped.add(entry.key)
             self._end_round()
+            now = perf_counter()
+            if now - self._last_clock > _CLOCK_EVERY:
+                self._last_clock = now
+                self.session.show()
         return entry
 
     def _forget(self, updates: Any) -> None:

@@ -190,7 +190,7 @@ def _watched(original: Callable[..., Any]) -> Callable[..., Any]:
 def _watch_first(fetcher: Any, info: Any, dataset: Any, folder: str) -> None:
     """Has the states noted that the first batch is made with, and which of them it changes."""
     try:
-        before = _states(dataset)
+        before = generator_states(dataset)
     except Exception:
         return
     fetch = fetcher.fetch
@@ -203,7 +203,7 @@ def _watch_first(fetcher: Any, info: Any, dataset: Any, folder: str) -> None:
             error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
             raise
         try:
-            after = _states(dataset)
+            after = generator_states(dataset)
             told = {name: (state, after.get(name) != state) for name, state in before.items()}
             note = {"base": info.seed - info.id, "worker": info.id, "generators": told}
             with open(os.path.join(folder, f"worker-{os.getpid()}.json"), "w", encoding="utf-8") as file:
@@ -215,7 +215,7 @@ def _watch_first(fetcher: Any, info: Any, dataset: Any, folder: str) -> None:
     fetcher.fetch = first
 
 
-def _states(dataset: Any) -> dict[str, str]:
+def generator_states(dataset: Any) -> dict[str, str]:
     """Digests of the generators' states: reading draws nothing."""
     found = {"python": _digest(random.getstate()), "torch": _digest(bytes(torch.get_rng_state().numpy().tobytes()))}
     numpy: Any = sys.modules.get("numpy")
@@ -224,7 +224,7 @@ def _states(dataset: Any) -> dict[str, str]:
     kinds: tuple[Any, ...] = (random.Random, torch.Generator)
     if numpy is not None:
         kinds += (numpy.random.Generator, numpy.random.RandomState)
-    for name, generator in _own(dataset, kinds):
+    for name, generator in generators_of(dataset, kinds):
         if len(found) < 3 + _MOST_OWN:
             found.setdefault(name, _digest(_state_of(generator)))
     return found
@@ -239,7 +239,7 @@ def _state_of(generator: Any) -> Any:
     return _plain(bits.state if bits is not None else generator.get_state(legacy=False))
 
 
-def _own(dataset: Any, kinds: tuple[Any, ...]) -> Iterable[tuple[str, Any]]:
+def generators_of(dataset: Any, kinds: tuple[Any, ...]) -> Iterable[tuple[str, Any]]:
     """Generators that the data set holds, in its attributes or what these hold, and those of its module."""
     queue: list[tuple[str, Any, int]] = [("dataset", dataset, 0)]
     while queue:

@@ -1,1 +1,1 @@
-"""What a person sees: the terminal, later plots and pages. Reads, never measures or judges."""
+"""What a person sees: the terminal, and pages of runs. Reads, never measures or judges."""

@@ -12,6 +12,7 @@ from ..compare.explained import Explanation
 from ..compare.recorded import RecordedRun
 from ..compare.runs import explain
 from ..compare.streams import compare_streams
+from ..sidecar.wording import NOTE, regraded
 from .environment import scope_of
 from .plan import Plan
 from .prefix import Prefix, grade_beginning, standing_after_beginning
@@ -60,6 +61,11 @@ class Outcome:
             tags["repro.scope"] = standing.scope
         if standing.prefix is not None:
             tags["repro.prefix"] = standing.prefix
+        known = self.original.tags
+        if NOTE in known:
+            grade = standing.grade or known.get("repro.grade")
+            proof = {"reproducible": standing.reproducible, "grade": grade, "meaning": f"last re-run: {standing.last}"}
+            tags[NOTE] = regraded(known[NOTE], proof)
         mine = {"repro.of": str(self.original.own_id), "repro.grade": result.label, "repro.scope": result.scope}
         stored = self.original.set_tags(tags)
         if stored and standing.grade is not None:

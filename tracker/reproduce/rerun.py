@@ -18,6 +18,7 @@ from typing import IO
 from ..capture.environment import ALLOWED_NAMES, ALLOWED_PREFIXES
 from ..errors import ReproduceError
 from ..launch import Launch, prepare, without_bootstrap
+from ..report.console.row import give_back_of_dead
 from ..reproducing import VARIABLE
 from ..rundir import RunDir, home
 from .plan import Plan
@@ -45,11 +46,13 @@ _CACHES = frozenset(
 
 @dataclass(frozen=True)
 class Rerun:
-    """How a re-run went: its exit code (negative: the signal), the run it made, and whether it ran out of time."""
+    """How a re-run went: its exit code (negative: the signal), the run it made, and what ended it from outside."""
 
     returncode: int
     rundir: RunDir | None
     timed_out: bool = False
+    was_interrupted: bool = False
+    """Whether Ctrl-C came while it ran."""
 
 
 def new_folder(into: Path | None, own_id: str) -> Path:
@@ -144,21 +147,23 @@ def rerun(
             child = subprocess.Popen(plan.command(root), cwd=cwd, env=environment, stdout=stdout, stderr=log)
         except OSError as error:
             raise ReproduceError(f"The re-run cannot be started: {error}.") from error
-        returncode, timed_out = _wait(child, timeout)
+        returncode, timed_out, was_interrupted = _wait(child, timeout)
         if launch is not None:
+            give_back_of_dead(launch.folder, 2)
             launch.note_end(child.pid, returncode)
     finally:
         note.unlink(missing_ok=True)
-    return Rerun(returncode, _find(plan, root, started), timed_out)
+    return Rerun(returncode, _find(plan, root, started), timed_out, was_interrupted)
 
 
-def _wait(child: subprocess.Popen[bytes], timeout: float | None) -> tuple[int, bool]:
+def _wait(child: subprocess.Popen[bytes], timeout: float | None) -> tuple[int, bool, bool]:
+    """Exit code, whether it ran out of time, and whether it was interrupted."""
     deadline = None if timeout is None else time.monotonic() + timeout
     interrupts = 0
     while True:
         try:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            return child.wait(left), False
+            return child.wait(left), False, interrupts > 0
         except KeyboardInterrupt:
             # The terminal has sent it to the child as well, which may be saving something: once more, and it is killed.
             interrupts += 1
@@ -167,10 +172,10 @@ def _wait(child: subprocess.Popen[bytes], timeout: float | None) -> tuple[int, b
         except subprocess.TimeoutExpired:
             child.send_signal(signal.SIGTERM)
             try:
-                return child.wait(_GRACE_SECONDS), True
+                return child.wait(_GRACE_SECONDS), True, interrupts > 0
             except subprocess.TimeoutExpired:
                 child.kill()
-                return child.wait(), True
+                return child.wait(), True, interrupts > 0
 
 
 def _find(plan: Plan, root: Path, started: float) -> RunDir | None:

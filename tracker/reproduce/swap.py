@@ -126,6 +126,8 @@ def trials(
         def attempt(name: str, rows: Sequence[RecordedDifference]) -> Trial:
             nonlocal number
             number += 1
+            of_all = f"trial {number} of {1 + len(task.chosen)}"
+            say("one trial more: all of them together" if name == TOGETHER else of_all)
             return _attempt(task, name, rows, place(number), theirs, environment, timeout, say, quiet_stdout)
 
         yield attempt(NOTHING, ())
@@ -192,6 +194,8 @@ def _attempt(
         return Trial(name, "not swapped", str(error))
     say(f"running with {name} of B: {plan.shown_command}" if rows else f"running A again: {plan.shown_command}")
     done = rerun(plan, root, cwd, timeout, stdout_to_stderr=quiet_stdout)
+    if done.was_interrupted:
+        raise KeyboardInterrupt  # its numbers say nothing
     if done.rundir is None:
         return Trial(name, "failed", f"exit code {done.returncode}, and no run that can be compared")
     wait_for_upload(done.rundir, _UPLOAD_SECONDS)

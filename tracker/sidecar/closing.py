@@ -7,17 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..rundir import RunDir
+from ..rundir import PREFLIGHT, RunDir
 from ..stalls import STORED
 from . import ending, wording
 from .capturing import capture_at_end
+from .connecting import make_views
 from .faults import Faults
-from .proof import prove_restorable
+from .pages import write_pages
+from .proof import nothing_trained, prove_restorable
 from .reading import Follower, replayed_verdict
+from .reporting import Reporting
 
 if TYPE_CHECKING:
     from ..stores.mlflow_writer import RunWriter
 
+HEARTBEAT_TAG = "tracker.heartbeat"
+"""The tag by which a run that goes on is told from one whose process is gone; one that has ended needs it no more."""
+_LOOKED_AT = ("report.html", "capture/preflight.md", "findings.md")
+"""Artifacts that the description leads to, where the run has them."""
 _TOLD_GAPS = 10
 """Gaps that the closing block may name; all are in `reproducibility.json`."""
 
@@ -29,6 +36,7 @@ def close_run(
     at_start: Mapping[str, Any],
     others: Mapping[str, Any],
     faults: Faults,
+    report: Reporting,
 ) -> None:
     """Stores the verdict, the grade and the rest, and closes the run, all of which was read. May be repeated.
 
@@ -47,7 +55,8 @@ def close_run(
         gap = {"part": "series", "what": what, "fix": "free some space, or set TRACKER_HOME", "blocking": False}
         captured["gaps"] = [*captured["gaps"], gap]
     captured["gaps"] = [*captured["gaps"], *others.get("gaps", ())]
-    proof = prove_restorable(rundir, captured)
+    is_preflight = spec.get("kind") == PREFLIGHT
+    proof = nothing_trained(captured) if is_preflight else prove_restorable(rundir, captured)
     said = (follower.verdict if follower is not None else None) or _replayed(rundir, faults)
     verdict, compared = _among_relatives(said, rundir, writer, captured, faults) if follower is not None else (said, [])
     ended_at = end[0] if end else follower.last_time if follower is not None else written_last(rundir)
@@ -56,13 +65,20 @@ def close_run(
     for path in [*written, *compared, *([kept] if kept.exists() else [])]:
         writer.artifact(path, "")
     if any(rundir.capture.iterdir()):
+        write_pages(rundir.capture)
         writer.folder(rundir.capture, "capture")
     metrics = ending.last_metrics(verdict, proof)
     writer.metrics([(key, value, round(ended_at * 1000), 0) for key, value in metrics.items()])
+    if HEARTBEAT_TAG in writer.current()[1]:
+        writer.untag(HEARTBEAT_TAG)
+    report.finish(writer, status, how, ended_at)
     now, tags = writer.current()
-    block = wording.block(verdict, proof, spec["id"])
-    described = {"mlflow.note.content": wording.with_block(tags.get("mlflow.note.content", ""), block)}
+    place = f"#/experiments/{writer.experiment_id}/runs/{writer.run_id}"
+    pages = [name for name in _LOOKED_AT if (rundir.path / name).exists()]
+    block = wording.block(verdict, proof, spec["id"], place, pages)
+    described = {wording.NOTE: wording.with_block(tags.get(wording.NOTE, ""), block)}
     writer.tags({**ending.last_tags(verdict, proof, how), **described})
+    make_views(writer, faults, has_ended=True)
     # A run that user code made is closed by user code, unless that died.
     if rundir.state.get("created") or (end is None and now == "RUNNING"):
         writer.end(status, ended_at)
@@ -99,8 +115,8 @@ def _params(rundir: RunDir, writer: RunWriter, follower: Follower | None) -> dic
 def _among_relatives(
     verdict: Mapping[str, Any], rundir: RunDir, writer: RunWriter, captured: Mapping[str, Any], faults: Faults
 ) -> tuple[Mapping[str, Any], list[Path]]:
-    """The verdict beside the earlier runs of the experiment; a run that repeats another one is not compared."""
-    if rundir.spec.get("reproduce_of"):
+    """The verdict beside the earlier runs of the experiment, but for a run that repeats another, and a preflight."""
+    if rundir.spec.get("reproduce_of") or rundir.spec.get("kind") == PREFLIGHT:
         return verdict, []
     from .relatives import judged_among_relatives
 

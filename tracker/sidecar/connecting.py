@@ -82,7 +82,7 @@ def connect(rundir: RunDir, captured: Mapping[str, Any], faults: Faults) -> RunW
         rundir.update_state(discard=None)
     if not int(state.get("synced") or 0):
         writer.tags(tags)
-    _view(writer, faults)
+    make_views(writer, faults)
     return writer
 
 
@@ -100,11 +100,13 @@ def _parent(spec: Mapping[str, Any]) -> str | None:
         time.sleep(0.1)
 
 
-def _view(writer: RunWriter, faults: Faults) -> None:
-    from ..stores.view import save_view
+def make_views(writer: RunWriter, faults: Faults, has_ended: bool = False) -> None:
+    """Makes the views of the experiment in MLflow's UI; a run that has ended adds columns for its own metrics."""
+    from ..stores.view import save_views
 
     try:
-        save_view(writer.client, writer.experiment_id)
+        metrics = writer.client.get_run(writer.run_id).data.metrics if has_ended else ()
+        save_views(writer.client, writer.experiment_id, metrics)
     except Exception as error:  # a view is an ornament in an undocumented format
         faults.note("view", error)
 

@@ -103,6 +103,7 @@ def first_tags(spec: Mapping[str, Any], captured: Mapping[str, Any], version: st
         "code.dirty": None if code.get("dirty") is None else str(bool(code["dirty"])).lower(),
         "env.digest": str(environment.get("digest") or "")[:16],
         "repro.of": spec.get("reproduce_of"),
+        "tracker.kind": spec.get("kind"),
     }
     if not adopted:
         argv = spec.get("argv") or [""]
@@ -161,14 +162,21 @@ def last_tags(verdict: Mapping[str, Any], proof: Mapping[str, Any], how: str) ->
 
 
 def last_metrics(verdict: Mapping[str, Any], proof: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics for sorting: how many rules fired, the worst severity (0 for none, 1 info to 4 fatal), the grade."""
+    """The metrics for sorting: how many rules fired, the worst severity (0 for none, 1 info to 4 fatal), the grade.
+
+    Of a preflight, which has no grade, how many drills passed, failed and were skipped.
+    """
     severities = [finding.get("severity") for finding in _all(verdict)]
-    grade = str(proof["grade"])[:2]
-    return {
+    found = {
         "rules/fired": float(len(fired(verdict))),
         "rules/worst": float(max((_WORST.get(str(severity), 0) + 1 for severity in severities), default=0)),
-        "repro/grade": float(_GRADES.index(grade)) if grade in _GRADES else 0.0,
     }
+    drills = verdict.get("preflight")
+    if isinstance(drills, Mapping):
+        counts = {key: drills.get(key) for key in ("passed", "failed", "skipped")}
+        return found | {f"preflight/{key}": float(count) for key, count in counts.items() if isinstance(count, int)}
+    grade = str(proof["grade"])[:2]
+    return found | {"repro/grade": float(_GRADES.index(grade)) if grade in _GRADES else 0.0}
 
 
 def write_artifacts(

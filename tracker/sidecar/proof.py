@@ -62,6 +62,12 @@ def prove_restorable(rundir: RunDir, captured: Mapping[str, Any], seconds: float
     return _result("R1", None, "unknown", _UNPROVED, gaps, proof)
 
 
+def nothing_trained(captured: Mapping[str, Any]) -> dict[str, Any]:
+    """In the form of a grade, of a preflight: it has none, as there is no training to do again."""
+    gaps = [gap for gap in captured.get("gaps") or () if isinstance(gap, Mapping)]
+    return _result("", None, "unknown", "nothing was trained", gaps, {"tried": False, "why": "nothing was trained"})
+
+
 def _where(environment: Mapping[str, Any]) -> str:
     """What to add when an environment like this one cannot be built, as far as is known, anywhere else."""
     if environment.get("resolves") is True:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..distributed import Place
 from ..journal import JournalReader
@@ -23,6 +23,9 @@ from ..stalls import STORED, with_stored
 from ..stores.series import Row, part_name, write_part
 from .feed import Emission, Feed, File
 from .ranks import Ranks
+
+if TYPE_CHECKING:
+    from .reporting import Reporting
 
 RECORDS_AT_ONCE = 20_000
 """Records taken in between two uploads."""
@@ -37,9 +40,10 @@ SERIES = "series"
 class Follower:
     """The journal of one run, from its first record."""
 
-    def __init__(self, rundir: RunDir, synced: int = 0, parts: int = 0) -> None:
+    def __init__(self, rundir: RunDir, synced: int = 0, parts: int = 0, report: Reporting | None = None) -> None:
         """Opens the journal, and passes over the first `synced` records and `parts` parts.
 
+        `report` is told everything that becomes part of the series, from the first record.
         Raises `JournalError` when the file is no journal, `FileNotFoundError` when there is none.
         """
         self.rundir = rundir
@@ -74,6 +78,7 @@ class Follower:
         self._rows: list[Row | tuple[int, Readings]] = []
         self._rows_count = 0
         self._rows_since = 0.0
+        self._report = report
         self._reader = JournalReader(rundir.journal)
         self.last_time = self._reader.started
 
@@ -116,6 +121,8 @@ class Follower:
         self.read += 1
         self.last_time = max(self.last_time, time)
         self._add_row((self.read - 1, time, record), 1, time)
+        if self._report is not None:
+            self._report.take(time, record)
         emitted = list(self.feed.take(time, record))
         if self.read > self._synced:
             self.pending += emitted
@@ -154,6 +161,8 @@ class Follower:
             if taken:
                 some, readings = readings[:taken], readings[taken:]
                 self._add_row((self.read, some), taken, float(some.time[0]))
+                if self._report is not None:
+                    self._report.take_readings(some)
                 self.last_time = max(self.last_time, float(some.time.max()))
                 self.read += taken
                 if self.read > self._synced:

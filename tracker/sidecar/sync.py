@@ -95,6 +95,10 @@ def sync_run(rundir: RunDir, timeout: float | None = None, uri: str | None = Non
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        except KeyboardInterrupt:
+            process.terminate()  # the next one goes on where it was
+            process.wait()
+            raise
     return _settled(rundir, deadline)  # its own sidecar may have been faster than ours
 
 

@@ -17,12 +17,13 @@ from ..journal import JournalError
 from ..rundir import ALIVE, RunDir
 from . import resolving, stalled
 from .capturing import capture_at_start, capture_settings
-from .closing import close_run, written_last
+from .closing import HEARTBEAT_TAG, close_run, written_last
 from .connecting import connect, cwd_of, redirect
 from .faults import Faults
 from .notices import Notices
 from .pace import FIRST_NICENESS, SHARE, Pace, step_back
 from .reading import Follower, other_processes
+from .reporting import Reporting
 from .sending import send
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Upload:
         self._beat = 0.0
         self._faults = Faults()
         self._notices = Notices(rundir, self._faults)
+        self._report = Reporting(rundir, self._faults)
         self._delay, self._next_try = FIRST_RETRY, 0.0
         self._silence = stalled.Silence()
         self._reads, self._uploads = Pace(SHARE / 3), Pace()
@@ -98,6 +100,8 @@ class Upload:
                 if self._upload(ended=False):
                     return True
                 self._uploads.end(in_haste=self._is_behind())
+            if self.writer is not None and not self._has_ended() and not self._is_behind():
+                self._report.renew(self.writer)
             time.sleep(POLL)
         return False
 
@@ -171,8 +175,10 @@ class Upload:
         """Reads on while what was read before is uploaded; True when the run said that it has ended."""
         if self._follower is None:
             state = self.rundir.state
+            synced, parts = int(state.get("synced") or 0), int(state.get("parts") or 0)
+            self._report.begin()
             try:
-                self._follower = Follower(self.rundir, int(state.get("synced") or 0), int(state.get("parts") or 0))
+                self._follower = Follower(self.rundir, synced, parts, self._report)
             except FileNotFoundError:
                 return False
             except JournalError as error:
@@ -268,7 +274,7 @@ class Upload:
     def _heartbeat(self, writer: RunWriter) -> None:
         if time.monotonic() - self._beat >= HEARTBEAT:
             self._beat = time.monotonic()
-            writer.tags({"tracker.heartbeat": str(round(time.time()))})
+            writer.tags({HEARTBEAT_TAG: str(round(time.time()))})
 
     def _tell_silence(self, writer: RunWriter) -> None:
         """Says in a tag that the run lives and writes nothing, and when it goes on."""
@@ -293,6 +299,6 @@ class Upload:
                 follower.pending.append(item)
             self._finished_reading = True
         self._flush(writer)
-        close_run(self.rundir, writer, follower, self._captured, others, self._faults)
+        close_run(self.rundir, writer, follower, self._captured, others, self._faults, self._report)
         if ranks is not None:
             ranks.forget()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..rules.engine.records import Record
+
+if TYPE_CHECKING:
+    from ..readings import Readings
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,9 @@ class Store(Protocol):
 
     def records(self, run_id: str) -> Iterator[tuple[float, Record]]:
         """(wall time, record), in the order of the journal; of a plain MLflow run, its metrics in the order logged."""
+
+    def columns(self, run_id: str) -> Iterator[Readings | tuple[float, Record]]:
+        """The same records in the same order, with readings that follow on each other as columns."""
 
     def artifacts_to(self, run_id: str, folder: str, into: Path) -> Path:
         """Copies an artifact folder below `into`; returns where it is. Raises when the run has no such folder."""

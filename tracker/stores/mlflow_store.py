@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import logging
 import math
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,17 +15,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import mlflow
+import numpy as np
 from mlflow.entities import Metric, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from ..errors import StoreError
-from ..rules.engine.records import Reading, Record
+from ..readings import Readings
+from ..rules.engine.records import Record
+from ..rules.engine.signals import METRIC
 from ..rundir import SHORTEST_ID, ambiguous
 from . import RunInfo
 from .connect import absolute_uri, alone, database_of, has_old_file_store, shown_uri
 from .keys import MAX_TAG, shortened
-from .series import SeriesError, read_parts
+from .series import SeriesError, read_columns
 
 T = TypeVar("T")
 
@@ -41,6 +45,19 @@ def default_uri(cwd: Path) -> str:
     if mlflow.is_tracking_uri_set():  # type: ignore[no-untyped-call]
         return absolute_uri(str(mlflow.get_tracking_uri()), cwd)
     return str(cwd / "mlruns") if has_old_file_store(cwd) else f"sqlite:///{cwd / 'mlflow.db'}"
+
+
+@contextlib.contextmanager
+def _without_bars() -> Iterator[None]:
+    """Keeps MLflow from drawing a bar for each download; whoever calls us says how far it has come."""
+    name = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
+    before = os.environ.get(name)
+    os.environ[name] = before if before is not None else "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
 
 
 class MlflowStore:
@@ -186,27 +203,46 @@ class MlflowStore:
 
     def records(self, run_id: str) -> Iterator[tuple[float, Record]]:
         """(wall time, record) of the run: the whole series of one of ours, else its metric histories as readings."""
+        for found in self.columns(run_id):
+            if isinstance(found, Readings):
+                yield from found.records()
+            else:
+                yield found
+
+    def columns(self, run_id: str) -> Iterator[Readings | tuple[float, Record]]:
+        """The same records in the same order, with readings that follow on each other as columns."""
         run = self._run(run_id)
         if run.data.tags.get(OWN_ID) and self._has(run.info.run_id, SERIES):
             with tempfile.TemporaryDirectory(prefix="soundrun-") as folder:
                 where = self.artifacts_to(run.info.run_id, SERIES, Path(folder))
                 try:
-                    yield from read_parts(where.glob("part-*.parquet"))
+                    yield from read_columns(where.glob("part-*.parquet"))
                 except SeriesError as error:
                     raise StoreError(str(error)) from error
             return
-        yield from self._histories(run)
+        histories = self._histories(run)
+        if len(histories):
+            yield histories
 
-    def _histories(self, run: Run) -> Iterator[tuple[float, Record]]:
-        points: list[tuple[int, int, str, float]] = []
-        for key in run.data.metrics:
+    def _histories(self, run: Run) -> Readings:
+        """All points of all metrics, in the order of their times, steps and keys."""
+        strings = {0: "", 1: METRIC.name}
+        none = np.zeros(0)
+        time, name, step, value = [none.astype(np.int64)], [none.astype(np.uint32)], [none.astype(np.int64)], [none]
+        for key in sorted(run.data.metrics):
             if key.startswith(_SYSTEM):
                 continue
             history = self._asked(partial(self._client.get_metric_history, run.info.run_id, key))
-            points += [(point.timestamp, point.step, key, _number(point.value)) for point in history]
-        points.sort(key=lambda point: point[:3])
-        for moment, step, key, value in points:
-            yield moment / 1000, Reading("metric", key, step, value)
+            time.append(np.array([point.timestamp for point in history], np.int64))
+            name.append(np.full(len(history), len(strings), np.uint32))
+            step.append(np.array([point.step for point in history], np.int64))
+            value.append(np.array([_number(point.value) for point in history], np.float64))
+            strings[len(strings)] = key
+        times, names = np.concatenate(time), np.concatenate(name)
+        steps, values = np.concatenate(step), np.concatenate(value)
+        order = np.lexsort((names, steps, times))
+        signals = np.full(len(order), 1, np.uint32)
+        return Readings(times[order] / 1000, signals, names[order], steps[order], values[order], strings)
 
     def _has(self, run_id: str, folder: str) -> bool:
         return any(item.path == folder for item in self._asked(lambda: self._client.list_artifacts(run_id)))
@@ -221,7 +257,8 @@ class MlflowStore:
                 f"Run {run_id} has no artifact {folder!r} in {shown_uri(self.uri)}. If it was tracked on this machine "
                 "and its upload is not finished, run: tracker sync"
             )
-        return Path(self._asked(lambda: self._client.download_artifacts(found, folder, str(into))))
+        with _without_bars():
+            return Path(self._asked(lambda: self._client.download_artifacts(found, folder, str(into))))
 
     def params(self, run_id: str) -> dict[str, str]:
         """The run's parameters."""

@@ -223,6 +223,10 @@ class RunWriter:
         for batch in _batches([RunTag(key, shortened(text, MAX_TAG)) for key, text in tags.items()], OTHERS_A_BATCH):
             self._batch(batch, lambda some: self.client.log_batch(self.run_id, tags=some))
 
+    def untag(self, key: str) -> None:
+        """Takes a tag away; the run must have it."""
+        _asked("taking a tag away", self.uri, lambda: self.client.delete_tag(self.run_id, key))
+
     def _batch(self, items: list[T], log: Callable[[list[T]], object]) -> None:
         """Logs a batch; one that is refused is halved until what is at fault stands alone, and that is noted."""
         if not items:
@@ -255,6 +259,11 @@ class RunWriter:
         """Status and tags of the run as the store has them."""
         run = _asked("reading the run", self.uri, lambda: self.client.get_run(self.run_id))
         return str(run.info.status), dict(run.data.tags)
+
+    def stored(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Parameters and tags of the run as the store has them."""
+        run = _asked("reading the run", self.uri, lambda: self.client.get_run(self.run_id))
+        return dict(run.data.params), dict(run.data.tags)
 
     def end(self, status: str, ended: float) -> None:
         """Closes the run; `ended` in Unix seconds."""

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tracker.rules import Engine, Finding, Phase, Rule, Settings, Severity, Trace
+from tracker.rules.engine.finding import Level
 from tracker.rules.engine.records import EPOCH, Event, Reading
 from tracker.rules.engine.signals import GRAD_NORM, LOSS
 from tracker.rules.engine.verdict import LASTING
@@ -74,6 +75,24 @@ def test_a_warning_that_lasted_for_more_than_a_third_of_the_epochs_does():
     assert LASTING == 1 / 3
     assert said.suspicious == "true"
     assert said.why == "loss-above-bar (warning) from step 0 until step 4, in 4 of 10 judged epochs"
+
+
+class Explains(LossAboveBar):
+    """The same, as the cause of the others."""
+
+    level = Level.LOGIC
+    explains = ("loss-above-bar", "grave")
+
+
+def test_the_headline_is_what_decided_and_not_what_it_explains():
+    assert verdict([2.0] * 5, Grave(), LossAboveBar(), Explains()).why.startswith("explains (warning) from step 0")
+
+
+def test_a_headline_that_does_not_count_itself_is_named_with_what_does():
+    said = verdict([2.0] + [0.5] * 9, Grave(), Explains())
+
+    assert said.findings[0].rule == "explains"
+    assert said.why == "explains, which explains grave (error) from step 0 until step 1, in 1 of 10 judged epochs"
 
 
 def test_an_error_makes_a_run_suspicious_although_it_went_away():

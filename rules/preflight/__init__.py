@@ -1,0 +1,1 @@
+"""What drills show before a long training."""

@@ -1,0 +1,80 @@
+"""`tracker preflight`: drills on an unmodified script, before the long run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from shutil import get_terminal_size
+from typing import Any
+
+from ..errors import ConfigError
+from .output import ExitCode, print_json, say
+from .progress import counted
+
+
+def preflight(
+    words: Sequence[str],
+    only: Sequence[str],
+    settings: Path | None,
+    tracking_uri: str | None,
+    seconds: float,
+    start_seconds: float,
+    log: bool,
+    as_json: bool,
+) -> int:
+    """Prints the table; 1 when a drill has failed, 2 when none could be done. Raises `ConfigError`, `OSError`."""
+    from ..drilling.judged import FIRST_STEPS
+    from ..drilling.recording import record
+    from ..drilling.script.preflight import preflight_script
+    from ..drilling.table import text
+    from ..drills import chosen_drills
+    from ..rules.engine import Settings
+
+    kind, *given = words
+    if kind != "script" or not given:
+        raise ConfigError(
+            "tracker preflight: a script is missing. Expected tracker preflight [OPTIONS] SCRIPT [ARGS]..."
+        )
+    script = Path(given[0])
+    if not script.is_file():
+        raise ConfigError(f"tracker preflight {script}: there is no such file. Expected a Python script.")
+    loaded = Settings.load(settings if settings is not None else script.absolute().parent)
+
+    chosen = chosen_drills(only)
+    with nullcontext(lambda name: None) if as_json else counted(len(chosen), "drill") as hear:
+        outcome = preflight_script(script, given[1:], Path.cwd(), loaded, only, seconds, start_seconds, hear)
+    judged, drilled = outcome.judged, outcome.drilled
+    run_id = None
+    was_seen = bool(drilled.met) or any(row.drill == FIRST_STEPS for row in judged.rows)
+    if log and was_seen:
+        about: dict[str, Any] = {"script": str(script.absolute()), "argv": list(given)}
+        if tracking_uri:
+            about["tracking_uri"] = tracking_uri
+        run_id = record(judged, loaded, f"preflight {script.stem}", about).spec["id"]
+    form = {
+        **judged.as_json(),
+        "run_id": run_id,
+        "met": {key: value for key, value in drilled.met.items() if key != "kind"},
+    }
+    if as_json:
+        print_json(form)
+    else:
+        width = get_terminal_size().columns if sys.stdout.isatty() else 100
+        say(text(judged.rows, max(60, min(width, 120))))
+        if not was_seen:
+            say(f"\nThe script ended with {_ended(drilled.code)} before a training step was seen. It said last:")
+            say(drilled.output[-1500:])
+        if run_id:
+            say(f"run {run_id}")
+    if judged.has_failed:
+        return ExitCode.FOUND
+    return ExitCode.FINE if form["passed"] else ExitCode.UNJUDGED
+
+
+def _ended(code: int | None) -> str:
+    return "no end (it took too long)" if code is None else f"exit code {code}" if code >= 0 else f"signal {-code}"
+
+
+__all__ = ["preflight"]

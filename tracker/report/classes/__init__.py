@@ -1,0 +1,1 @@
+"""What is known of classes: who is taken for whom, recall, counts and weights."""

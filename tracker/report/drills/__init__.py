@@ -1,0 +1,1 @@
+"""What drills measured before a training, as pictures."""
