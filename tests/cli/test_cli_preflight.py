@@ -74,12 +74,47 @@ def test_a_script_without_a_training_could_not_be_judged(project, capsys):
     assert "needs --data" in said
 
 
+@pytest.mark.slow
+def test_a_module_is_drilled_in_the_copy_as_python_would_start_it(project, capsys, monkeypatch):
+    package = project / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "sizes.py").write_text("ROWS = 64")
+    (package / "fit.py").write_text(
+        "import sys; from .sizes import ROWS; open('args', 'w').write(' '.join(sys.argv[1:]))\n"
+        + SCRIPT.format("").replace("randn(64", "randn(ROWS")
+    )
+    monkeypatch.chdir(project)
+    code = run(["preflight", "--only", "determinism", "--json", "-m", "package.fit", "--lr", "1"])
+    said = json.loads(capsys.readouterr().out)
+    rows = {row["drill"]: row["status"] for row in said["drills"]}
+
+    assert code == 0, said
+    assert rows == {"first-steps": "passed", "determinism": "passed"}
+    assert RunDir.find(said["run_id"]).spec["argv"] == [str(package / "fit.py"), "--lr", "1"]
+    assert not (project / "args").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("regularised", [False, True])
+def test_dropout_stays_on_while_a_batch_is_overfitted_where_it_is_asked_for(project, capsys, regularised):
+    script = project / "train.py"
+    script.write_text(SCRIPT.format("").replace("nn.ReLU()", "nn.ReLU(), nn.Dropout(0.9)"))
+    words = ["--only", "overfit-one-batch", "--no-log", "--json", *(["--regularised"] if regularised else [])]
+    run(["preflight", *words, str(script)])
+    said = json.loads(capsys.readouterr().out)
+    row = next(row for row in said["drills"] if row["drill"] == "overfit-one-batch")
+
+    assert (row["status"] == "passed") is not regularised, row
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
         (["preflight"], "a script is missing"),
         (["preflight", "none.py"], "there is no such file"),
-        (["preflight", "-m", "package"], "a script is missing"),
+        (["preflight", "--", "make"], "a script is missing"),
+        (["preflight", "-m", "package"], "there is no such module"),
         (["preflight", "--only", "x", "train.py"], "There is no drill 'x'"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .launching import RunCommand
+from .launching import PreflightCommand, RunCommand
 from .output import ExitCode
 
 app = typer.Typer(
@@ -109,7 +109,7 @@ def run_(
     return do(words, given, json_out, fail_on)
 
 
-@app.command("preflight", cls=RunCommand)
+@app.command("preflight", cls=PreflightCommand)
 def preflight_(
     words: Annotated[list[str], typer.Argument(metavar="SCRIPT [ARGS]...", hidden=True)],
     only: Annotated[
@@ -121,6 +121,10 @@ def preflight_(
     start_seconds: Annotated[
         float, typer.Option("--start-seconds", metavar="N", help="Time for the script to come to its training.")
     ] = 60.0,
+    regularised: Annotated[
+        bool,
+        typer.Option("--regularised", help="Overfit with dropout, weight decay and label smoothing left on."),
+    ] = False,
     no_log: Annotated[bool, typer.Option("--no-log", help="Do not log the result to MLflow.")] = False,
     as_json: Json = False,
 ) -> int:
@@ -131,7 +135,7 @@ def preflight_(
     """
     from .preflight import preflight as do
 
-    return do(words, only or [], settings, tracking_uri, seconds, start_seconds, not no_log, as_json)
+    return do(words, only or [], settings, tracking_uri, seconds, start_seconds, regularised, not no_log, as_json)
 
 
 @app.command()

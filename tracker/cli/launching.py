@@ -45,6 +45,14 @@ class RunCommand(TyperCommand):
         return ["[OPTIONS]", "SCRIPT [ARGS]... | -m MODULE [ARGS]... | -- COMMAND [ARGS]..."]
 
 
+class PreflightCommand(RunCommand):
+    """The same, without commands: what is not Python cannot be drilled."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The usage has two forms."""
+        return ["[OPTIONS]", "SCRIPT [ARGS]... | -m MODULE [ARGS]..."]
+
+
 def split(args: Sequence[str], flags: Mapping[str, bool]) -> tuple[str, list[str], list[str]]:
     """(kind, our options, words of the script or command); `flags` says of each known option whether it has no value.
 

@@ -10,6 +10,7 @@ from shutil import get_terminal_size
 from typing import Any
 
 from ..errors import ConfigError
+from .launching import COMMAND, MODULE
 from .output import ExitCode, print_json, say
 from .progress import counted
 
@@ -21,6 +22,7 @@ def preflight(
     tracking_uri: str | None,
     seconds: float,
     start_seconds: float,
+    regularised: bool,
     log: bool,
     as_json: bool,
 ) -> int:
@@ -28,31 +30,33 @@ def preflight(
     from ..drilling.judged import FIRST_STEPS
     from ..drilling.recording import record
     from ..drilling.script.preflight import preflight_script
+    from ..drilling.script.target import module_target, script_target
     from ..drilling.table import text
     from ..drills import chosen_drills
     from ..rules.engine import Settings
 
     kind, *given = words
-    if kind != "script" or not given:
+    if kind == COMMAND or not given:
         raise ConfigError(
-            "tracker preflight: a script is missing. Expected tracker preflight [OPTIONS] SCRIPT [ARGS]..."
+            "tracker preflight: a script is missing. Expected tracker preflight [OPTIONS] SCRIPT [ARGS]... "
+            "or -m MODULE [ARGS]..."
         )
-    script = Path(given[0])
-    if not script.is_file():
-        raise ConfigError(f"tracker preflight {script}: there is no such file. Expected a Python script.")
-    loaded = Settings.load(settings if settings is not None else script.absolute().parent)
+    target = module_target(given[0], Path.cwd()) if kind == MODULE else script_target(Path(given[0]))
+    loaded = Settings.load(settings if settings is not None else target.file.parent)
 
     chosen = chosen_drills(only)
     with nullcontext(lambda name: None) if as_json else counted(len(chosen), "drill") as hear:
-        outcome = preflight_script(script, given[1:], Path.cwd(), loaded, only, seconds, start_seconds, hear)
+        outcome = preflight_script(
+            target, given[1:], Path.cwd(), loaded, only, seconds, start_seconds, regularised, hear
+        )  # fmt: skip
     judged, drilled = outcome.judged, outcome.drilled
     run_id = None
     was_seen = bool(drilled.met) or any(row.drill == FIRST_STEPS for row in judged.rows)
     if log and was_seen:
-        about: dict[str, Any] = {"script": str(script.absolute()), "argv": list(given)}
+        about: dict[str, Any] = {"script": str(target.file), "argv": [str(target.file), *given[1:]]}
         if tracking_uri:
             about["tracking_uri"] = tracking_uri
-        run_id = record(judged, loaded, f"preflight {script.stem}", about).spec["id"]
+        run_id = record(judged, loaded, f"preflight {target.name}", about).spec["id"]
     form = {
         **judged.as_json(),
         "run_id": run_id,

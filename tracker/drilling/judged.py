@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+from ..journal import JournalReader
 from ..rules.engine import Engine, Level, Outcome, Phase, Settings, Severity, Status, Trace, Verdict
-from ..rules.engine.records import JUDGE, Event, Fact, Json, Record
+from ..rules.engine.records import END, JUDGE, OUTCOME, VERDICT, Event, Fact, Json, Record
 from ..rules.engine.signals import LOSS
 from .drill import Drill
 from .measuring import CRASHED, SKIPPED
@@ -16,6 +18,9 @@ PASSED, FAILED, SKIPPED_ROW = "passed", "failed", "skipped"
 
 FIRST_STEPS = "first-steps"
 """Name of the row about the plain steps ahead of the drills: no drill, but the rules of any run."""
+
+_LEFT_OUT = frozenset({OUTCOME, VERDICT, END, "tag", "fault"})
+"""Events of the plain first steps that are about their own run: it is judged, and ends, with the drills."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,15 @@ def judge(records: Iterable[Record], drills: Sequence[type[Drill]], settings: Se
             own = [one for one in outcomes if f"drill/{drill.name}" in needs.get(one.rule, ())]
             rows.append(_row(drill, said, fact if isinstance(fact, dict) else {}, own))
     return Judged(tuple(rows), tuple(outcomes), verdict.as_json(), tuple(kept))
+
+
+def plain_records(journal: Path | None, profile: str) -> list[Record]:
+    """What was told of the plain steps ahead of the drills, and the task's profile, to be judged with the drills."""
+    told = (record for _, record in JournalReader(journal).read()) if journal is not None else ()
+    kept: list[Record] = [one for one in told if not (isinstance(one, Event) and one.name in _LEFT_OUT)]
+    if profile != "unknown":
+        kept.append(Fact("profile", 0, profile))
+    return kept
 
 
 def _phase(record: Record) -> Phase | None:

@@ -90,6 +90,7 @@ def preflight(
     profile: str = "unknown",
     only: tuple[str, ...] | list[str] = (),
     seconds: float = SECONDS,
+    regularised: bool = False,
     log: bool = True,
     settings: Any = None,
 ) -> Preflight:
@@ -100,10 +101,11 @@ def preflight(
     to the model by keywords where it takes them. `forward(model, batch)` gives the output where the model is called in
     yet another way. `loss=None` takes the loss that the model computes itself. `loaders` (by split: `train`, `val`,
     `test`) are drawn from by the drills about data. `only` names drills; `seconds` is the time for all of them. With
-    `log` the result becomes a run in MLflow. What the model raises when it is called once, before all drills, passes.
-    Raises `ConfigError` for arguments that do not fit.
+    `regularised`, dropout, weight decay and label smoothing stay on while the batch is overfitted. With `log` the
+    result becomes a run in MLflow. What the model raises when it is called once, before all drills, passes. Raises
+    `ConfigError` for arguments that do not fit.
     """
-    from ..drills import chosen_drills
+    from ..drills import chosen_drills, made_drills
     from ..rules.engine import Settings
     from .calling import subject_of, tried
     from .judged import judge
@@ -117,7 +119,7 @@ def preflight(
     records: list[Any] = []
     steps = measuring(
         subject,
-        [drill() for drill in chosen],
+        made_drills(only, regularised=regularised),
         records.extend,
         lambda: judge(records, chosen, loaded).has_failed,
         seconds,

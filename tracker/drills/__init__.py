@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..drilling.drill import Drill
 from ..errors import ConfigError
@@ -46,3 +46,12 @@ def chosen_drills(only: Sequence[str]) -> list[type[Drill]]:
     if unknown:
         raise ConfigError(f"There is no drill {unknown[0]!r}. Expected some of: {', '.join(known)}.")
     return [drill for name, drill in known.items() if not only or name in only]
+
+
+def made_drills(only: Sequence[str], *, regularised: bool) -> Iterator[Drill]:
+    """The drills of these names, each made when it is asked for.
+
+    With `regularised`, dropout and the like stay on while one batch is overfitted.
+    """
+    for kind in chosen_drills(only):
+        yield OverfitOneBatch(regularised=regularised) if kind is OverfitOneBatch else kind()

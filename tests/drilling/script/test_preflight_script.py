@@ -9,6 +9,7 @@ import pytest
 
 from tracker.drilling.judged import FIRST_STEPS
 from tracker.drilling.script.preflight import preflight_script
+from tracker.drilling.script.target import Target, module_target, script_target
 from tracker.errors import ConfigError
 from tracker.rules.engine import Settings
 
@@ -124,7 +125,7 @@ def drill(tmp_path: Path, source: str, *arguments: str, only=("determinism",), *
     script.parent.mkdir(exist_ok=True)
     script.write_text(source)
     before = folder_digest(script.parent)
-    found = preflight_script(script, arguments, script.parent, Settings(), only, **options)
+    found = preflight_script(script_target(script), arguments, script.parent, Settings(), only, **options)
 
     assert folder_digest(script.parent) == before
     return found
@@ -222,9 +223,48 @@ def test_what_a_script_writes_by_its_whole_path_is_refused(tmp_path):
     assert "outside of its copy" in found.drilled.output
 
 
-def test_wrong_arguments_are_told_before_anything_is_started(tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("dies", [False, True], ids=["one start", "a drill that ends the script before"])
+def test_what_the_first_steps_show_is_a_failure_whose_cause_is_looked_for(tmp_path, dies):
+    source = LOADER.replace("nn.Linear(16, 3))", "nn.Linear(16, 3), nn.Softmax(1))")
+    if dies:
+        source = source.replace(
+            "        loss.backward()", "        loss.backward()\n        if loss < 0.8: os._exit(5)"
+        )
+        source = source.replace("import sys", "import os, sys").replace(
+            "SGD(model.parameters(), 0.05", "SGD(model.parameters(), 1.0"
+        )
+    found = drill(tmp_path, source, only=("overfit-one-batch", "ablation") if dies else ("ablation",))
+    rows = {row.drill: row for row in found.judged.rows}
+
+    assert rows[FIRST_STEPS].status == "failed"
+    assert not dies or "the script ended in it" in rows["overfit-one-batch"].says
+    assert "nothing failed" not in rows["ablation"].says
+    assert rows["ablation"].status == "passed" or "the script ended in it" in rows["ablation"].says
+
+
+def test_wrong_arguments_are_told_before_anything_is_started(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="there is no such file"):
-        preflight_script(tmp_path / "none.py", (), tmp_path, Settings())
+        script_target(tmp_path / "none.py")
     (tmp_path / "a.py").write_text("")
     with pytest.raises(ConfigError, match="There is no drill 'x'"):
-        preflight_script(tmp_path / "a.py", (), tmp_path, Settings(), only=("x",))
+        preflight_script(script_target(tmp_path / "a.py"), (), tmp_path, Settings(), only=("x",))
+    with pytest.raises(ConfigError, match="there is no such module"):
+        module_target("package.fit", tmp_path)
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "fit.py").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ConfigError, match="too large to be copied, or your home folder"):
+        preflight_script(module_target("package.fit", tmp_path), (), tmp_path, Settings())
+
+
+def test_a_module_is_found_as_python_would_and_without_importing_it(tmp_path, monkeypatch):
+    fatal = "raise SystemExit('imported')"
+    for name in ("package/__init__.py", "package/__main__.py", "package/fit.py", "src/other/fit.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(fatal)
+    monkeypatch.setenv("PYTHONPATH", f"/elsewhere:{tmp_path / 'src'}")
+
+    assert module_target("package", tmp_path) == Target(tmp_path / "package" / "__main__.py", "package")
+    assert module_target("package.fit", tmp_path) == Target(tmp_path / "package" / "fit.py", "package.fit")
+    assert module_target("other.fit", tmp_path).file == tmp_path / "src" / "other" / "fit.py"

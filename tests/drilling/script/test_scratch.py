@@ -10,6 +10,7 @@ import pytest
 
 from tracker.drilling.script import scratch
 from tracker.drilling.script.scratch import root_of, scratch_copy
+from tracker.errors import ConfigError
 
 
 @pytest.fixture
@@ -100,3 +101,19 @@ def test_copies_of_processes_that_were_killed_are_removed_by_the_next_one(projec
 
     assert not dead.exists()
     assert alive.exists()
+
+
+def test_a_home_folder_is_copied_without_its_hidden_folders_and_never_when_it_is_large(project, monkeypatch):
+    (project / ".cache" / "weights").mkdir(parents=True)
+    (project / ".cache" / "weights" / "large.bin").write_text("x")
+    (project / ".env").write_text("x")
+    (project / "train.py").write_text("")
+    monkeypatch.setenv("HOME", str(project))
+    with scratch_copy(project / "train.py", project) as copied:
+        names = {path.name for path in copied.root.rglob("*")}
+    monkeypatch.setattr("tracker.drilling.script.scratch.MOST_FILES", 2)
+
+    assert {"train.py", ".env"} <= names
+    assert not names & {".cache", "large.bin"}
+    with pytest.raises(ConfigError, match="into a folder of its own"):
+        root_of(project / "train.py", project)

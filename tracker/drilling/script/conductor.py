@@ -260,27 +260,25 @@ class Conductor:
             next(self._drills)
 
     def _each(self) -> Iterator[Drill]:
-        from ...drills import DRILLS
+        from ...drills import made_drills
 
-        wanted = self._plan["drills"]
-        for drill in DRILLS:
-            if drill.name in wanted:
-                self._teller.tell(BEGAN, drill=drill.name)
-                yield drill()
+        for drill in made_drills(self._plan["drills"], regularised=self._plan["regularised"]):
+            self._teller.tell(BEGAN, drill=drill.name)
+            yield drill
 
     def _has_failed(self) -> bool:
-        from ...rules.engine import Settings
-        from ...rules.engine.records import Fact
-        from ..judged import judge
-        from .telling import RECORDS, read, record
-
-        lines = [line for line in read(Path(self._plan["folder"])) if line["kind"] == RECORDS]
-        records = [record(one) for line in lines for one in line["records"]]
+        """Whether the rules find a fault in the plain steps or the drills so far, those of earlier starts included."""
+        if self._plan["has_failed"]:
+            return True
         from ...drills import DRILLS
+        from ...rules.engine import Settings
+        from ..judged import judge, plain_records
+        from .telling import records
 
-        told = {one.name for one in records if isinstance(one, Fact)}
-        drills = [drill for drill in DRILLS if f"drills/{drill.name}" in told]
-        return judge(records, drills, Settings.load(self._plan["settings"])).has_failed
+        assert self._subject is not None
+        plain = plain_records(self._session.rundir.journal, self._subject.profile)
+        told = [*plain, *records(Path(self._plan["folder"]))]
+        return judge(told, DRILLS, Settings.load(self._plan["settings"])).has_failed
 
     def _iterate(self) -> None:
         """An iteration of the script's loop is over: the drill under way hears its loss."""

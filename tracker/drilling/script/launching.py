@@ -13,8 +13,10 @@ from typing import Any
 
 from ...forwarding import death_with_us
 from ...launch import prepare
+from ...rules.engine import Settings
 from ...rules.engine.records import Fact, Json, Record
 from ..drill import Drill
+from ..judged import judge, plain_records
 from ..measuring import CRASHED, SKIPPED
 from .scratch import Scratch
 from .telling import BEGAN, FAULT, MET, OVER, RECORDS, read, record
@@ -53,6 +55,10 @@ class Drilled:
     journal: Path | None = None
     """Journal of the plain first steps."""
 
+    def told(self) -> list[Record]:
+        """What the rules are to judge: the plain first steps, then the drills."""
+        return [*plain_records(self.journal, str(self.met.get("profile", "unknown"))), *self.records]
+
 
 def run(
     command: Sequence[str],
@@ -62,9 +68,10 @@ def run(
     seconds: float,
     start_seconds: float,
     settings: str,
+    regularised: bool,
     hear: Callable[[str], None],
 ) -> Drilled:
-    """Does the drills on a script; `hear` is told the name of each drill when it begins. Raises `OSError`.
+    """Does the drills on a script, with what `preflight_script` is asked for. Raises `OSError`.
 
     `KeyboardInterrupt` passes, once the script has been ended.
     """
@@ -83,6 +90,8 @@ def run(
             "plain_seconds": PLAIN_SECONDS if not attempt else 0.0,
             "original": str(scratch.original),
             "settings": settings,
+            "regularised": regularised,
+            "has_failed": bool(attempt) and judge(found.told(), drills, Settings.load(settings)).has_failed,
         }
         found.code, found.output = _launch(command, cwd, scratch, plan, time_left + start_seconds, hear)
         lines = list(read(folder))

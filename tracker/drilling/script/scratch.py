@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...errors import ConfigError
+
 MOST_BYTES = 4 << 30
 """Bytes that are copied at most; larger files beyond that are linked to, and cannot be written (see `guarding`)."""
 LARGE = 64 << 20
@@ -52,17 +54,30 @@ class Scratch:
 def root_of(script: Path, cwd: Path) -> Path:
     """The folder to be copied: the current one where the script is in it, else the script's own.
 
-    A home folder, or the root of the file system, is never copied whole.
+    A home folder, or the root of the file system, is only taken where the script itself lies there, and without its
+    hidden folders. Raises `ConfigError` where it holds too much.
     """
     own = script.parent
-    if cwd in (own, *own.parents) and cwd not in (Path.home(), Path(cwd.anchor)) and _count(cwd) <= MOST_FILES:
+    if cwd in (own, *own.parents) and not _is_top(cwd) and _count(cwd) <= MOST_FILES:
         return cwd
+    if _is_top(own) and _count(own) > MOST_FILES:
+        raise ConfigError(
+            f"tracker preflight {script}: its folder holds over {MOST_FILES:,} files, which are not copied. Move the "
+            "script into a folder of its own."
+        )
     return own
+
+
+def _is_top(folder: Path) -> bool:
+    return folder in (Path.home(), Path(folder.anchor))
 
 
 @contextmanager
 def scratch_copy(script: Path, cwd: Path) -> Iterator[Scratch]:
-    """A copy of the script's folder for the time of the block; raises `OSError` where it cannot be made."""
+    """A copy of the script's folder for the time of the block.
+
+    Raises `OSError` where it cannot be made, `ConfigError` where it would be one of a whole home.
+    """
     original = root_of(script, cwd)
     _remove_left_behind()
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
@@ -89,7 +104,10 @@ def _remove_left_behind() -> None:
 
 def _walk(top: Path) -> Iterator[tuple[Path, list[str]]]:
     for at, folders, files in os.walk(top):
-        folders[:] = [name for name in folders if name not in _LEFT_OUT and not _is_environment(Path(at, name))]
+        left_out = {name for name in folders if name in _LEFT_OUT or _is_environment(Path(at, name))}
+        if Path(at) == top and _is_top(top):
+            left_out |= {name for name in folders if name.startswith(".")}
+        folders[:] = [name for name in folders if name not in left_out]
         yield Path(at), files
         for name in [one for one in folders if Path(at, one).is_symlink()]:
             files.append(name)

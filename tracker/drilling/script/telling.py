@@ -47,6 +47,13 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
             yield found
 
 
+def records(folder: Path) -> Iterator[Record]:
+    """What the drills have measured so far."""
+    for line in read(folder):
+        if line["kind"] == RECORDS:
+            yield from map(record, line["records"])
+
+
 def record(plain: dict[str, Any]) -> Record:
     """A record from its form in a line."""
     if plain["is"] == "fact":
