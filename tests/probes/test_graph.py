@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -414,6 +415,40 @@ def test_one_of_two_optimizers_that_never_steps_is_told():
     fact, _ = train(lambda: functional.cross_entropy(second(first(X)), Y), sgd(first), steps=5)
 
     assert fact["unstepped"] == [{"class": "SGD", "parameters": 4}]
+
+
+class Wrapper(torch.optim.Optimizer):
+    """As Accelerate's: its own beginning is never called, and another one steps for it."""
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+
+    @property
+    def param_groups(self):
+        return self.optimizer.param_groups
+
+    def step(self, closure=None):
+        self.optimizer.step(closure)
+
+
+def test_a_wrapper_that_comes_into_sight_long_after_the_first_step_does_not_stand_by():
+    model = mlp()
+    optimizer = sgd(model)
+
+    def some(stepping, loss_of):
+        for _ in range(20):
+            optimizer.zero_grad()
+            loss_of().backward()
+            stepping.step()
+
+    with tracked() as run:
+        some(SimpleNamespace(step=optimizer.step), lambda: functional.cross_entropy(model(X), Y))
+        wrapper = Wrapper(optimizer)
+        some(wrapper, lambda: functional.cross_entropy(model(X), Y).exp().log())  # another graph: a look
+        optimizer.zero_grad()
+        (functional.cross_entropy(model(X), Y) * 2).backward()  # and one more, behind the last step
+
+    assert facts(run, "graph")[-1]["unstepped"] == []
 
 
 def test_an_optimizer_that_steps_in_a_later_phase_does_not_stand_by():

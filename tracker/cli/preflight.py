@@ -65,10 +65,11 @@ def preflight(
     if as_json:
         print_json(form)
     else:
-        width = get_terminal_size().columns if sys.stdout.isatty() else 100
-        say(text(judged.rows, max(60, min(width, 120))))
-        if not was_seen:
-            say(f"\nThe script ended with {_ended(drilled.code)} before a training step was seen. It said last:")
+        if was_seen:
+            width = get_terminal_size().columns if sys.stdout.isatty() else 100
+            say(text(judged.rows, max(60, min(width, 120))))
+        else:
+            say(f"The script ended with {_ended(drilled.code)} before a training step was seen. It said last:")
             say(drilled.output[-1500:])
         if run_id:
             say(f"run {run_id}")

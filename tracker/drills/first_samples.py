@@ -68,13 +68,13 @@ def on_first_samples(subject: Subject, task: Task, seconds: float) -> dict[str, 
 
 def _loss_of(subject: Subject, task: Task) -> Loss | None:
     """The loss as a function of the model's output and targets (N,) or (N, K); None where it is made otherwise."""
-    if subject.loss is None or subject.targets is None or len(subject.targets) != len(task.targets):
+    if subject.loss is None or subject.targets is None or subject.targets.shape[:1] != task.targets.shape[:1]:
         return None
     with torch.enable_grad():
         output = subject.output()
         value = float(subject.loss(output).detach())
     for path, one in tensors_in(output, "output"):
-        if len(one) != len(task.targets) or one.numel() != task.width * len(task.targets):
+        if not one.dim() or len(one) != len(task.targets) or one.numel() != task.width * len(task.targets):
             continue
         for compare in _comparisons(task):
             made = float(compare(one.detach().reshape(len(one), -1), task.targets))

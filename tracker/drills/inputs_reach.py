@@ -28,7 +28,8 @@ class InputsReach(Drill):
     def measure(self, subject: Subject, notes: Notes) -> None:
         ends = time.monotonic() + self.budget
         trials = Trials(subject)
-        inputs = given(subject, trials.compared()[2])
+        # A single number is no input of samples: a length, a temperature, by what the loss is to be divided.
+        inputs = [(name, one) for name, one in given(subject, trials.compared()[2]) if one.numel() > 1]
         if not inputs:
             raise Skip("the model is given no tensor that could be changed")
         base = trials.outputs()

@@ -76,6 +76,14 @@ def run(
     `KeyboardInterrupt` passes, once the script has been ended.
     """
     found, left = Drilled(), [drill.name for drill in drills]
+    heard: set[str] = set()
+
+    def hear_once(name: str) -> None:
+        """A drill in which the script came to its end begins again with the next start."""
+        if name not in heard:
+            heard.add(name)
+            hear(name)
+
     own_loop, deadline = True, time.monotonic() + seconds
     for attempt in range(LAUNCHES):
         folder = scratch.folder / f"told-{attempt}"
@@ -93,7 +101,7 @@ def run(
             "regularised": regularised,
             "has_failed": bool(attempt) and judge(found.told(), drills, Settings.load(settings)).has_failed,
         }
-        found.code, found.output = _launch(command, cwd, scratch, plan, time_left + start_seconds, hear)
+        found.code, found.output = _launch(command, cwd, scratch, plan, time_left + start_seconds, hear_once)
         lines = list(read(folder))
         met = next((line for line in lines if line["kind"] == MET), {})
         found.met = found.met or met

@@ -24,8 +24,10 @@ def alive(kind: type) -> list[Any]:
 
 
 def optimizers() -> list[Any]:
-    """Every optimizer there is; one that only wraps another is left out."""
-    return [one for one in alive(torch.optim.Optimizer) if one.param_groups]
+    """Every optimizer there is; one that only wraps another, as Accelerate's, and was never set up itself is not."""
+    return [
+        one for one in alive(torch.optim.Optimizer) if "_optimizer_step_pre_hooks" in vars(one) and one.param_groups
+    ]
 
 
 def at_full_rate(found: list[Any]) -> list[Any]:
