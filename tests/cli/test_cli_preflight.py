@@ -38,11 +38,17 @@ def test_a_fault_is_in_the_table_in_the_exit_code_and_in_a_run_of_its_own(projec
     said = json.loads(capsys.readouterr().out)
     found = RunDir.find(said["run_id"])
     rows = {row["drill"]: row["status"] for row in said["drills"]}
+    again = run(["check", "--json", said["run_id"]])
+    verdict = json.loads(capsys.readouterr().out)
+    once_more = run(["reproduce", said["run_id"]])
 
-    assert code == 1
+    assert code == again == 1
     assert rows == {"first-steps": "failed", "determinism": "passed"}
     assert found.spec["kind"] == "preflight"
     assert found.spec["script"] == str(script)
+    assert (verdict["suspicious"], verdict["findings"][0]["rule"]) == ("true", "double-softmax")
+    assert once_more == 2
+    assert "is a preflight" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -59,7 +65,9 @@ def test_a_healthy_script_passes_every_drill_or_has_them_skipped(project, capsys
     deadline = time.monotonic() + 120
     while not rundir.state.get("finished") and (is_uploading(rundir) or time.monotonic() < deadline):
         time.sleep(0.2)
-    assert rundir.state["suspicious"] == "false" or rundir.state["suspicious"] == "unknown"
+    assert rundir.state["suspicious"] == "false"
+    assert run(["check", "--write", run_id]) == 0
+    assert "drills: " in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -112,6 +112,15 @@ def _check_run(run_id: str, settings: Settings, is_chosen: bool, uri: str | None
     else:
         is_judged = any(isinstance(record, Event) and record.name == JUDGE for record in records)
         records = with_stored(records, run.stored(STORED), is_judged)
+    if run.is_preflight:
+        from ..drilling.judged import judge, unjudged
+        from ..drilling.recording import verdict_of
+        from ..drills import DRILLS
+
+        verdict = verdict_of(judge(unjudged(run.records), DRILLS, settings))
+        if write:
+            _write(run, verdict)
+        return machine_form(verdict, run.id, run.tags)
     if run.is_alive:
         progress(f"{run.name} is still training; judged is what it has said so far.")
     verdict = judge_records(records, settings)
@@ -134,7 +143,7 @@ def _write(run: RecordedRun, verdict: Mapping[str, Any]) -> None:
     """Sets the tags and metrics by which runs are filtered and sorted in MLflow; those of a reproduction stay."""
     tags = last_tags(verdict, {"reproducible": "", "grade": ""}, "")
     metrics = last_metrics(verdict, {"grade": ""})
-    del metrics["repro/grade"]
+    metrics.pop("repro/grade", None)
     if not (run.set_tags(tags) and run.set_metrics(metrics)):
         raise StoreError(
             f"The verdict of {run.given} cannot be written: its store cannot be reached. Try 'tracker sync' first."

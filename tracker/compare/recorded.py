@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import StoreError
 from ..journal import JournalError, JournalReader
 from ..rules.engine.records import Fact, Reading, Record
-from ..rundir import RunDir
+from ..rundir import PREFLIGHT, RunDir
 from .streams import Ledger, ledger_of
 
 if TYPE_CHECKING:
@@ -88,6 +88,12 @@ class RecordedRun:
     def is_ours(self) -> bool:
         """True for a run that was tracked, false for one that only logged metrics to MLflow."""
         return self.own_id is not None
+
+    @property
+    def is_preflight(self) -> bool:
+        """True for drills ahead of a training, which are no training."""
+        kind = self.rundir.spec.get("kind") if self.rundir is not None else self.tags.get("tracker.kind")
+        return kind == PREFLIGHT
 
     @property
     def is_alive(self) -> bool:

@@ -94,10 +94,15 @@ def judge(records: Iterable[Record], drills: Sequence[type[Drill]], settings: Se
 def plain_records(journal: Path | None, profile: str) -> list[Record]:
     """What was told of the plain steps ahead of the drills, and the task's profile, to be judged with the drills."""
     told = (record for _, record in JournalReader(journal).read()) if journal is not None else ()
-    kept: list[Record] = [one for one in told if not (isinstance(one, Event) and one.name in _LEFT_OUT)]
+    kept = unjudged(told)
     if profile != "unknown":
         kept.append(Fact("profile", 0, profile))
     return kept
+
+
+def unjudged(records: Iterable[Record]) -> list[Record]:
+    """What was measured, without what was made of it."""
+    return [one for one in records if not (isinstance(one, Event) and one.name in _LEFT_OUT)]
 
 
 def _phase(record: Record) -> Phase | None:

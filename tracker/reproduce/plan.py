@@ -126,6 +126,11 @@ def make_plan(run: RecordedRun) -> Plan:
             f"Run {run.given} was logged by plain MLflow code: neither its code nor its command is stored. "
             "Expected a run made under 'with track(run):'."
         )
+    if run.is_preflight:
+        raise ReproduceError(
+            f"Run {run.given} is a preflight: drills on a copy, and no training that could be done again. "
+            "Call 'tracker preflight' once more. Expected a training."
+        )
     code = run.captured("code.json")
     if not code and run.capture_problem and run.tags.get("code.tree"):
         raise ReproduceError(
