@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.report.pages import HOSTILE, Reader, finding
-from tracker.report.blocks import Plot
+from tracker.report.blocks import Group, Plot
 from tracker.report.drawing.figures import drawing
 from tracker.report.gathering.sources import Source
 from tracker.report.page import report_page
-from tracker.report.sections import drilled
+from tracker.report.sections import drilled, findings
 from tracker.rules.engine.records import Fact, Reading
 
 RANGE = {"steepest": 0.01, "breaks_at": 0.5, "own": 2.0, "peak": 2.0, "summary": "the loss falls fastest at 0.01"}
@@ -57,9 +57,11 @@ def _source(**facts: Any) -> Source:
     return source
 
 
-def _plots(source: Source) -> list[Plot]:
+def _plots(source: Source, of: Any = drilled) -> list[Plot]:
     with drawing():
-        return [one for section in drilled.sections(source) for one in section.blocks if isinstance(one, Plot)]
+        blocks = [block for section in of.sections(source) for block in section.blocks]
+        inner = [part for block in blocks if isinstance(block, Group) for part in block.blocks]
+        return [one for one in (*blocks, *inner) if isinstance(one, Plot)]
 
 
 def test_the_table_comes_first_and_nothing_is_said_of_a_training() -> None:
@@ -79,12 +81,24 @@ def test_the_table_comes_first_and_nothing_is_said_of_a_training() -> None:
 
 
 def test_the_sweep_is_drawn_over_rates_with_the_own_the_steepest_and_the_break() -> None:
-    plot = next(one for one in _plots(_source()) if "against the rate" in one.title)
+    (plot,) = _plots(_source(), findings)
 
+    assert "against the rate" in plot.title
     assert "falls fastest at 0.01; breaks at 0.5; your learning rate is 2" in plot.says
     assert "is not drawn" in plot.says  # what lies behind the break is thousands of times what matters
     assert all(f">{word}<" in plot.svg for word in ("falls fastest 0.01", "breaks 0.5", "yours 2"))
     assert "at your learning rate" in plot.svg
+
+
+def test_what_was_measured_is_drawn_once_with_the_finding_where_there_is_one() -> None:
+    source = _source()
+
+    assert [one.title for one in _plots(source, findings)] == ["Learning-rate range: the loss against the rate"]
+    assert source.gathered.last_step == 0  # the iterations of drills are no steps of the training
+    assert [one.title for one in _plots(source)] == [
+        "Overfit one batch: the loss",
+        "Signal through the depth: scale through the depth",
+    ]
 
 
 def test_the_curve_of_one_batch_has_its_floor_and_its_variants() -> None:

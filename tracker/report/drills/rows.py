@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...rules.engine.rule import Rule
 from ...rules.engine.signals import DRILL_LOSS, DRILL_LR
 from ...rules.engine.tables import number, table, text
 from ..gathering.curves import Curve
@@ -50,6 +51,12 @@ def rows_of(source: Source) -> list[Row]:
             )
         )
     return rows
+
+
+def drill_of(rule: type[Rule] | None) -> str:
+    """The drill whose measurement a rule judges; empty for one that judges trainings."""
+    facts = rule.needs_facts if rule is not None else ()
+    return next((name.removeprefix("drill/") for name in facts if name.startswith("drill/")), "")
 
 
 def curves_of(source: Source, drill: str) -> dict[str, Curve]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...readings import Column, Readings
 from ...rules.engine.records import EPOCH, STALLED, TRAINING, VERDICT, Array, Event, Fact, Json, Reading, Record
-from ...rules.engine.signals import METRIC, METRIC_IN_MLFLOW, SIGNALS
+from ...rules.engine.signals import DRILL_LOSS, DRILL_LR, METRIC, METRIC_IN_MLFLOW, SIGNALS
 from .curves import Curve
 from .judged import Judged
 from .thinned import MOMENTS, Thinned, ThinnedRows
@@ -34,7 +34,8 @@ FEW_BUCKETS = 96
 """Buckets of a curve that is one of many: a row of a heat map."""
 SETTLED_AT_ONCE = 250_000
 """Readings that are sorted into their curves together: what it costs for each curve is paid once for all of these."""
-_THEIRS = frozenset({METRIC.name, METRIC_IN_MLFLOW.name})
+_OTHER_STEPS = frozenset({METRIC.name, METRIC_IN_MLFLOW.name, DRILL_LOSS.name, DRILL_LR.name})
+"""Signals whose steps are not those of the training: a user's own metrics, and the iterations of drills."""
 
 
 class Gathered:
@@ -158,7 +159,7 @@ class Gathered:
 
     def _add(self, signal: str, subject: str, steps: Column, values: Column) -> None:
         self._readings += len(steps)
-        if signal not in _THEIRS:  # a user's own metrics may be logged at steps of their own making
+        if signal not in _OTHER_STEPS:
             self._last_step = max(self._last_step, int(steps.max()))
         subjects = self._curves.setdefault(signal, {})
         curve = subjects.get(subject)

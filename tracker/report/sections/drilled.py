@@ -1,4 +1,4 @@
-"""What each drill measured: pictures of those that have curves, and the numbers of all."""
+"""What each drill measured: pictures of those that have curves, unless they stand with a finding, and all numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from ..blocks import Block, Group, Section
 from ..drills.plots import plots_of
-from ..drills.rows import SYMBOLS, Row, rows_of
+from ..drills.rows import SYMBOLS, Row, drill_of, rows_of
+from ..findings.stories import rule_named
+from ..gathering.found import found_in
 from ..gathering.sources import Source
 from ..recorded.forms import cut_table, flat
 
@@ -17,8 +19,9 @@ def sections(source: Source) -> Sequence[Section]:
     """One, where any drill has measured something."""
     rows = [row for row in rows_of(source) if row.fact]
     blocks: list[Block] = []
+    shown = {drill_of(rule_named(one.rule)) for one in found_in(source.verdict.get("findings"))}
     for row in rows:
-        if len(blocks) < MOST_PLOTS:
+        if len(blocks) < MOST_PLOTS and row.drill not in shown:
             blocks += plots_of(source, row)
     numbers = [group for row in rows for group in _numbers(row)]
     if numbers:

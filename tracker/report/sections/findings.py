@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ...rules.engine.rule import Rule
 from ..blocks import Block, Group, Section, Table, Text
+from ..drills.plots import plots_of
+from ..drills.rows import drill_of, rows_of
 from ..findings.evidence import panels_of
 from ..findings.facts import rows_of_facts
 from ..findings.plots import draw
@@ -48,6 +50,8 @@ class _Teller:
         self._source = source
         self._ends = source.gathered.epoch_ends()
         self._n_plots = self._n_folded = 0
+        self._drills = {row.drill: row for row in rows_of(source)}
+        """Those whose pictures stand with no finding yet."""
 
     def told(self, found: Found, number: int = 0, *, is_folded: bool = False) -> Group:
         """One finding as a group, numbered where it is not folded; what follows from it is folded within."""
@@ -99,6 +103,11 @@ class _Teller:
         )
 
     def _shown(self, found: Found, rule: type[Rule] | None, thresholds: object, *, is_folded: bool) -> Iterator[Block]:
+        drill = drill_of(rule)
+        if drill:  # the loss of the training has nothing to do with it
+            row = self._drills.pop(drill, None)
+            yield from plots_of(self._source, row) if row is not None else ()
+            return
         n_folded = self._n_folded + is_folded
         if self._n_plots >= MOST_PLOTS or n_folded > MOST_FOLDED_PLOTS:
             return
