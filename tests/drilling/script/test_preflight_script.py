@@ -107,6 +107,16 @@ for step in range(200):
     og.step()
 """
 )
+CLIENTS = (
+    HEAD
+    + """
+for client in range(9):
+    model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    for a, b in DataLoader(TensorDataset(x, y), 16, shuffle=True):
+"""
+    + STEP
+)
 SELF_TRACKED = LOADER.replace("for epoch in range(4):", "from tracker import track\nfor epoch in range(4):").replace(
     "    for a, b in", "  with track(f'epoch {epoch}', tracking_uri='sqlite:///own.db'):\n    for a, b in"
 )
@@ -168,6 +178,13 @@ def test_loops_of_every_kind_are_taken_over(tmp_path, source, loop):
 
     assert found.drilled.met["loop"] == loop, found.drilled.output
     assert [row.status for row in found.judged.rows[1:]] == ["passed"]
+
+
+@pytest.mark.slow
+def test_the_model_that_is_in_training_is_drilled_with_its_own_optimizer(tmp_path):
+    found = drill(tmp_path, CLIENTS, only=("overfit-one-batch",))
+
+    assert [row.status for row in found.judged.rows[1:]] == ["passed"], found.judged.rows
 
 
 @pytest.mark.slow

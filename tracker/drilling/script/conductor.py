@@ -25,7 +25,7 @@ from ..drill import Drill
 from ..measuring import drive, measuring
 from ..preserved import Kept, preserved
 from ..subject import Subject
-from .meeting import Meeting, subject_of
+from .meeting import SILENT, Meeting, subject_of
 from .objects import at_full_rate, freeze_schedulers, loaders, optimizers, profile_of_session
 from .randomness import Randomness, print_of
 from .telling import BEGAN, FAULT, MET, OVER, Teller
@@ -183,11 +183,15 @@ class Conductor:
     # -- the drills ------------------------------------------------------------------------------------------------
 
     def _has_seen_enough(self) -> bool:
-        met = self._meeting is not None and self._meeting.met is not None
+        meeting = self._meeting
+        if meeting is None or meeting.met is None:
+            return False
         late = time.monotonic() - self._began > float(self._plan["plain_seconds"])
         # A script whose optimizer never steps trains nothing, which is to be shown: its batches count.
-        done = self._steps or (len(self._meeting.losses) if self._meeting is not None else 0)
-        return met and done >= (2 if late else int(self._plan["steps"]))
+        done = self._steps or len(meeting.losses)
+        enough = 2 if late else int(self._plan["steps"])
+        # A model that is not heard of any longer may have come to its end: the next one is met soon.
+        return done >= enough + (2 * SILENT if meeting.silent else 0)
 
     def _start(self, frame: Any) -> None:
         """The plain steps are over: back to the state before the first, and on with the same batch."""

@@ -17,6 +17,8 @@ from ..subject import Subject
 
 _MOST_PASSES = 4
 """Passes of a step that are kept until its loss is known."""
+SILENT = 3
+"""Losses in a row that a model has no part in before another takes its place: its training is over."""
 
 
 class Met(NamedTuple):
@@ -32,7 +34,10 @@ class Met(NamedTuple):
 
 
 class Meeting(Probe):
-    """Looks at the first losses, and keeps the pass that the first recognised one came from."""
+    """Looks at the first losses, and keeps the pass that the first recognised one of the model in training came from.
+
+    A script may train one model after another, as the clients of a federation, or the members of an ensemble.
+    """
 
     name = "preflight"
     every_step = frozenset({"backward"})
@@ -41,6 +46,8 @@ class Meeting(Probe):
         super().__init__(training)
         self.met: Met | None = None
         self.losses: list[float] = []
+        self.silent = 0
+        """Losses since the last one that the model had a part in."""
         self._passes: list[tuple[Pass, tuple[Any, ...], dict[str, Any], Outputs]] = []
 
     def begin_close(self) -> None:
@@ -60,11 +67,17 @@ class Meeting(Probe):
         passes, self._passes = self._passes, []
         if not passes:
             return
-        if self.met is not None and self.met.loss is not None:
+        if self.met is not None and any(call.module is self.met.module for call, *_ in passes):
+            self.silent = 0
+        else:
+            self.silent += 1
+        is_over = self.silent >= SILENT
+        if self.met is not None and self.met.loss is not None and not is_over:
             return
         found = _meet(passes, tensor, loss)
         if self.met is None or found.loss is not None:
             self.met = found
+            self.silent = 0
 
     def end_close(self) -> None:
         self._passes.clear()
