@@ -26,7 +26,8 @@ class OutputIgnoresInputs(Rule):
     - Follow the input through `forward`: is a layer's result thrown away, or another variable used instead?
 
     ## When it is wrong
-    Where the inputs of one batch are alike for what the model looks at.
+    Where the inputs of one batch are alike for what the model looks at. A model that chooses a code, and passes
+    gradients straight through, may give all of an untrained batch the same: nothing is said where gradients pass.
 
     ## References
     - Karpathy 2019, A Recipe for Training Neural Networks, "input-independent baseline".
@@ -42,6 +43,9 @@ class OutputIgnoresInputs(Rule):
     min_effect: float = Field(5e-7, gt=0, lt=1)
     """Change of the output, as a share of its size, below which it is none: a few roundings of float32 (6e-8 each)."""
 
+    min_promised: float = Field(1e-4, gt=0, lt=1)
+    """Change that the gradient of the outputs promises from which on they do follow the inputs, as a share of them."""
+
     healthy = {"facts": {"drill/inputs-reach": {"effect": 0.3, "started": None, "inputs": []}}}
     faulty = {"facts": {"drill/inputs-reach": {"effect": 0.0, "started": None, "inputs": []}}}
 
@@ -54,6 +58,9 @@ class OutputIgnoresInputs(Rule):
             return
         if started is not None and started > self.min_effect:
             return
+        promised = number(told.get("by_gradient"))
+        if promised is not None and promised > self.min_promised:
+            raise NotApplicable("gradients reach the inputs, and values do not: a choice or a rounding stands between")
         yield Finding(
             message=f"inputs of other samples change the output by {effect:.2g} of its size; more than "
             f"{self.min_effect:g} expected",

@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt
 
 from ..engine import Finding, Json, Level, NotApplicable, Phase, Rule, Severity, Trace
 from ..engine.progress import settled_progress
+from ..engine.signals import LOSS
 from ..engine.tables import table
 
 
@@ -53,6 +54,9 @@ class FrozenRandomLayers(Rule):
     """The same where the frozen weights are known to be random, a table of vectors or layers as torch constructs them:
     what stands behind them learns to do with a part of it."""
 
+    min_steps: PositiveInt = 60
+    """Losses needed where only their fall tells: a body that was trained elsewhere shows it in tens of steps."""
+
     min_drawn: PositiveInt = 3
     """Frozen layers as torch draws them from which on it is known that nothing was loaded into the body. One or two
     are a random projection, as in an extreme learning machine."""
@@ -91,6 +95,8 @@ class FrozenRandomLayers(Rule):
         progress = replace(settled_progress(trace), **({"is_pretrained": False} if is_known else {}))
         if progress.has_learned(self.ratio_of_tables if is_known else self.ratio):
             return
+        if not is_known and trace.count(LOSS) and trace.count(LOSS) < self.min_steps:
+            raise NotApplicable(f"{trace.count(LOSS)} losses were recorded; {self.min_steps} are needed")
         loaded = f"{n_untouched} layers are as torch draws them" if is_known else "no weights were seen to be loaded"
         yield Finding(
             subject=str(names[0]),

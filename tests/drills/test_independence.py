@@ -365,6 +365,25 @@ def test_an_output_that_ignores_the_inputs_fails(fault):
     assert [one["rule"] for one in found.findings] == ["output-ignores-inputs"]
 
 
+def test_a_code_that_all_samples_get_at_first_is_no_fault_where_gradients_go_past_it():
+    class Coded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.codes, self.decoder = nn.Linear(6, 4), nn.Embedding(8, 4), nn.Linear(4, 2)
+            self.codes.weight.data += 100.0
+            self.codes.weight.data[3] = 0.0
+
+        def forward(self, x):
+            z = self.encoder(x)
+            code = self.codes(torch.cdist(z, self.codes.weight).argmin(1))
+            return self.decoder(z + (code - z).detach())
+
+    found = row("inputs-reach", Coded(), nn.MSELoss(), (torch.randn(N, 6), torch.rand(N, 2)))
+
+    assert found.status == "skipped", found
+    assert "a choice or a rounding" in found.says
+
+
 def test_an_output_layer_that_starts_at_zero_lets_nothing_through_yet():
     model = mlp()
     nn.init.zeros_(model[3].weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import torch
 
 from ..drilling.drill import Drill, Notes, Skip
 from ..drilling.subject import Subject
-from ..drilling.trials import Trials, effect, given
+from ..drilling.trials import Trials, effect, floating, given
 from ..rules.engine.records import Json
 
 _MOST_FEATURES = 64
@@ -47,16 +48,20 @@ class InputsReach(Drill):
             "inputs": [{"name": name, "effect": effects.get(name)} for name, _ in inputs],
             "effect": whole,
             "started": None,
+            "by_gradient": None,
         }
         name, main = max(inputs, key=lambda one: (one[0] in told and one[1].is_floating_point(), one[1].numel()))
         if whole == 0.0 or whole < 1e-6:
             values["started"] = self._started(trials, together)
+            values["by_gradient"] = _by_gradient(trials, inputs, together)
         else:
             values |= self._features(trials, name, main, base, ends)
         said = f"inputs of other samples change the output by {whole:.2g} of its size"
         unused = sum(one == 0 for one in known)
         if values["started"]:
             said += f", and by {values['started']:.2g} when weights that are all zero are small numbers"
+        elif values["by_gradient"]:
+            said += f"; their gradient promises {values['by_gradient']:.2g}"
         elif unused:
             said += f"; {unused} of {len(inputs)} inputs have no effect"
         notes.fact(**values, summary=said)
@@ -97,6 +102,33 @@ class InputsReach(Drill):
             if effect(trials, {id(main): other}, base) == 0.0:
                 dead.append(index)
         return {"main": name, "features": int(main.shape[1]), "constant": constant, "dead": list(dead)}
+
+
+def _by_gradient(
+    trials: Trials, inputs: list[tuple[str, torch.Tensor]], changed: dict[int, torch.Tensor]
+) -> float | None:
+    """The change of the outputs that their gradient promises, as a share of their size; None where it has none.
+
+    It is taken along one random direction of the outputs. Where a choice or a rounding stands between, as the code book
+    of a VQ-VAE, a straight-through estimator has gradients, and one batch may well get the same code throughout.
+    """
+    generator = torch.Generator().manual_seed(0)
+    leaves = {id(one): one.detach().clone().requires_grad_() for _, one in inputs if one.is_floating_point()}
+    try:
+        with trials.fresh(), torch.enable_grad():
+            outputs = [one for one in floating(trials.call(leaves)).values() if one.dim() and one.requires_grad]
+            drawn = [torch.randn(one.shape, generator=generator).to(one) for one in outputs]
+            along = sum(((one * way).sum() for one, way in zip(outputs, drawn, strict=True)), torch.zeros(()))
+            gradients = torch.autograd.grad(along, list(leaves.values()), allow_unused=True)
+    except (RuntimeError, Skip):
+        return None
+    promised = sum(
+        float(((changed[key] - leaf.detach()).double() * gradient.double()).sum())
+        for (key, leaf), gradient in zip(leaves.items(), gradients, strict=True)
+        if gradient is not None and key in changed
+    )
+    size = sum(float(one.detach().double().square().sum()) for one in outputs) ** 0.5
+    return abs(promised) / size if size and math.isfinite(promised) else None
 
 
 def _rows(tensor: torch.Tensor) -> Iterator[torch.Tensor]:

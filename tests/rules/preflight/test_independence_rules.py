@@ -76,6 +76,12 @@ def test_weights_that_start_at_zero_are_no_constant_output():
     assert len(judge(OutputIgnoresInputs(), **told("inputs-reach", {"effect": 0.0, "started": 0.0}))) == 1
 
 
+def test_a_choice_that_gradients_pass_is_no_constant_output():
+    with pytest.raises(NotApplicable, match="a choice"):
+        judge(OutputIgnoresInputs(), **told("inputs-reach", {"effect": 6e-8, "by_gradient": 0.2}))
+    assert len(judge(OutputIgnoresInputs(), **told("inputs-reach", {"effect": 0.0, "by_gradient": 1e-6}))) == 1
+
+
 def test_many_features_without_effect_are_cut_short():
     fact = {"effect": 0.5, "inputs": [], "main": "x", "features": 30, "dead": list(range(20))}
     (found,) = judge(InputWithoutEffect(), **told("inputs-reach", fact))

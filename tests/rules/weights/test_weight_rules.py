@@ -50,6 +50,11 @@ def test_a_frozen_body_counts_when_it_is_most_of_the_model_and_of_no_use(loss, f
     assert [finding.subject for finding in found] == (["body"] if fires else [])
 
 
+def test_the_first_steps_of_a_body_that_came_from_elsewhere_say_nothing():
+    with pytest.raises(NotApplicable, match="60 are needed"):
+        judge(FrozenRandomLayers(), loss=FLAT[:40], facts=model(), events=OVER)
+
+
 def test_a_frozen_table_of_vectors_is_not_counted():
     facts = model(frozen=("words",))
     facts["model"][""]["layers"] = {"words": {"class": "Embedding"}}
