@@ -13,6 +13,10 @@ from ..engine.progress import settled_progress
 from ..engine.signals import OUTPUT_RMS
 
 
+_NOTHING = 1e-30
+"""Root mean square of outputs that are all zero."""
+
+
 class ActivationScale(Rule):
     """Outputs grow or shrink by orders of magnitude from layer to layer, from the first steps on, and it does harm.
 
@@ -29,7 +33,7 @@ class ActivationScale(Rule):
 
     ## When it is wrong
     Branches that start near zero on purpose, and logits, have scales of their own; they are silent while the loss comes
-    down.
+    down. Those that start at zero are not compared.
 
     ## References
     - He et al. 2015, Delving Deep into Rectifiers; Mishkin & Matas 2016, All you need is a good init.
@@ -71,7 +75,9 @@ class ActivationScale(Rule):
     }
 
     def check(self, trace: Trace) -> Iterator[Finding]:
-        layers = trace.by_subject(OUTPUT_RMS, 2 * self.window)
+        # What puts out nothing at first is a branch that begins at zero, as that of a low-rank adapter.
+        every = trace.by_subject(OUTPUT_RMS, 2 * self.window)
+        layers = {name: sizes for name, sizes in every.items() if sizes.values[0] > _NOTHING}
         start = _levels({name: sizes.values[: self.window] for name, sizes in layers.items()})
         now = _levels({name: sizes.values[-self.window :] for name, sizes in layers.items()})
         if min(len(start), len(now)) < self.min_layers:
@@ -102,7 +108,7 @@ class ActivationScale(Rule):
 def _levels(layers: dict[str, list[float]]) -> dict[str, float]:
     """Median of each layer's sizes; layers that put out nothing but zeros, or no numbers, are left out."""
     levels = {name: sorted(sizes)[len(sizes) // 2] for name, sizes in layers.items() if isfinite(sum(sizes))}
-    return {name: level for name, level in levels.items() if level > 1e-30}
+    return {name: level for name, level in levels.items() if level > _NOTHING}
 
 
 def _spread(levels: dict[str, float]) -> float:

@@ -29,7 +29,7 @@ class FrozenRandomLayers(Rule):
     ## When it is wrong
     Frozen embeddings are not counted, but for tables in which no direction stands out, as none does in random numbers:
     whatever was learned from words has some. Weights that came with the model (from a model library, `torch.load` of a
-    whole model) are not seen to be loaded.
+    whole model) are not seen to be loaded; the scales of its norm layers, which only a training makes differ, show it.
     Random features, reservoirs and lottery-ticket experiments freeze random weights on purpose. Hence it is asked
     whether the loss came down as trained features would have made it.
 
@@ -79,7 +79,8 @@ class FrozenRandomLayers(Rule):
         n_untouched = sum(table(leaf).get("drawn") is True for leaf in layers.values())
         # Whatever was loaded, or trained before, it is not in layers that are as torch constructs them.
         is_known = n_untouched >= self.min_drawn
-        if not is_known and (trace.training or signs.get("pretrained") or signs.get("reloads")):
+        was_trained = any(table(leaf).get("trained_before") is True for leaf in layers.values())
+        if not is_known and (was_trained or trace.training or signs.get("pretrained") or signs.get("reloads")):
             raise NotApplicable("weights were loaded, or trained before")
         everything, trained, names = (about.get(name) for name in ("parameters", "trainable", "frozen"))
         if not (isinstance(everything, int) and isinstance(trained, int) and isinstance(names, list)):

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from tests.trainings import events, facts, fault_parts, tracked
-from tracker.probes.random_tables import is_as_constructed, is_random
+from tracker.probes.random_tables import is_as_constructed, is_random, was_trained_before
 
 
 def drawn(*sizes):
@@ -108,6 +108,20 @@ def test_a_weight_as_torch_constructs_it_is_told_from_one_that_was_trained(layer
     assert frozen == expected
     assert not trained
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("make", [nn.LayerNorm, nn.BatchNorm1d, lambda n: nn.GroupNorm(2, n), nn.RMSNorm])
+def test_the_scales_of_a_norm_layer_tell_whether_it_was_trained(make):
+    fresh, zero, trained, live = (make(8) for _ in range(4))
+    with torch.no_grad():
+        zero.weight.zero_()
+        trained.weight[3] += 0.01
+        live.weight[3] += 0.01
+    for layer in (fresh, zero, trained):
+        layer.requires_grad_(False)
+
+    assert [was_trained_before(layer) for layer in (fresh, zero, trained, live)] == [False, False, True, False]
+    assert not was_trained_before(nn.Linear(8, 8).requires_grad_(False))
 
 
 @pytest.mark.slow

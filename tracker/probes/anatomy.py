@@ -10,7 +10,7 @@ from torch import nn
 
 from ..rules.engine.records import Json
 from .models import Model, parameters_of, submodules, topmost, walk
-from .random_tables import is_as_constructed, is_random
+from .random_tables import is_as_constructed, is_random, was_trained_before
 
 MOST_NAMES = 50
 """Names in one list of a fact; beside each list stands how many there are."""
@@ -56,6 +56,8 @@ def describe(model: Model, seen: Seen) -> dict[str, Json]:
                 leaf["random"] = True
             if is_as_constructed(part):
                 leaf["drawn"] = True
+            if was_trained_before(part):
+                leaf["trained_before"] = True
             if name in seen.shapes:
                 leaf["output"] = list(seen.shapes[name])
             leaves[model.subject(name)] = leaf

@@ -40,7 +40,9 @@ class Modules(Watcher):
                                                                 `p` the share that a dropout leaves out, `momentum`
                                                                 that of a norm layer if it is not torch's 0.1,
                                                                 `random` for a frozen table of random vectors,
-                                                                `drawn` for a frozen layer as torch constructs it
+                                                                `drawn` for a frozen layer as torch constructs it,
+                                                                `trained_before` for a frozen norm layer with scales
+                                                                that differ
               "sequences": {"rnn": {"class": "LSTM", "batch_first": false, "output": [32, 24, 8]}},   recurrent layers
                                                                 and attention, by torch; missing without any
               "frozen": ["backbone"], "n_frozen": 1,            topmost parts with parameters, none of them trained

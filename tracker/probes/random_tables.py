@@ -52,6 +52,21 @@ def is_as_constructed(module: Any) -> bool:
         return float(((every.sort().values + 1) / 2 - even).abs().max()) * math.sqrt(n) < _FURTHEST
 
 
+def was_trained_before(module: Any) -> bool:
+    """Whether the scales of a frozen norm layer differ from one another; False for one on a device.
+
+    torch makes them all 1, and who initialises them by hand gives them one value: only a training makes them differ.
+    Model libraries have norm layers of their own, hence the name is asked for and not the class.
+    """
+    weight = getattr(module, "weight", None)
+    if "norm" not in type(module).__name__.lower() or type(weight) is not nn.Parameter or weight.requires_grad:
+        return False
+    if not is_real(weight) or not weight.is_cpu or not weight.is_floating_point() or weight.dim() != 1:
+        return False
+    with torch.no_grad(), torch._C.DisableTorchFunction():
+        return bool((weight != weight[:1]).any())
+
+
 def is_random(weight: Any) -> bool:
     """Whether the rows of a table look as if each number was drawn by itself; False for one on a device.
 

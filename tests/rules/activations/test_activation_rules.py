@@ -102,6 +102,12 @@ def test_a_signal_that_changes_by_orders_of_magnitude_names_where_it_arrives(sca
     assert judge(ActivationScale(), loss=FALLING, **{"output/rms": rows}) == []
 
 
+def test_a_branch_that_begins_at_zero_is_not_compared():
+    rows = {"a": [1.0] * 40, "adapter": [0.0] + [1e-6] * 39, "b": [0.5] * 40, "c": [2.0] * 40}
+
+    assert judge(ActivationScale(), loss=FLAT, **{"output/rms": rows}) == []
+
+
 def test_dead_layers_and_scales_that_recover_are_no_matter_of_scale():
     rows = {"fc1": [1.0] * 50, "fc2": [1.0] * 50, "relu": [0.0] * 50, "fc3": [1.0] * 50}
     recovered = {**rows, "relu": [1e-4] * 10 + [1.0] * 40}

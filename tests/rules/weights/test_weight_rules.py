@@ -83,6 +83,13 @@ def test_weights_that_were_loaded_are_not_random(signs):
         judge(FrozenRandomLayers(), loss=FLAT, facts={**model(), "signs": signs}, events=OVER)
 
 
+def test_norm_layers_whose_scales_differ_have_been_trained_elsewhere():
+    facts = model()
+    facts["model"][""]["layers"] = {"body.norm": {"class": "LayerNorm", "trained_before": True}}
+    with pytest.raises(NotApplicable, match="trained before"):
+        judge(FrozenRandomLayers(), loss=FLAT, facts=facts, events=OVER)
+
+
 @pytest.mark.parametrize(
     ("n_drawn", "loss", "fires"), [(3, SLOWLY, True), (2, SLOWLY, False), (3, FALLING, False), (3, FLAT, True)]
 )
