@@ -12,7 +12,6 @@ from ..engine.layers import in_order
 from ..engine.progress import settled_progress
 from ..engine.signals import OUTPUT_RMS
 
-
 _NOTHING = 1e-30
 """Root mean square of outputs that are all zero."""
 
