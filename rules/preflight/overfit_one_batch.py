@@ -24,7 +24,8 @@ class OverfitOneBatch(Rule):
 
     It is said only where it is certain: the loss is not finite, weights do not move, the loss is given what it cannot
     work with, or it rests at that of one answer for every sample and other learning rates do not help, or they do.
-    What still falls when the time is up, or rests half-way, is left open.
+    What still falls when the time is up, or rests half-way, is left open, unless it has hardly left the start and a
+    larger learning rate gets it half-way in less time.
 
     ## Why it matters
     Every network with more weights than samples can memorise a few dozen of them. One that cannot will learn nothing
@@ -72,6 +73,13 @@ class OverfitOneBatch(Rule):
 
     min_gain: float = Field(0.5, gt=0, lt=1)
     """Share of what is left with another learning rate, at most, for the rate to be the reason."""
+
+    slow: float = Field(0.9, gt=0, lt=1)
+    """Share of the way left after `slow_steps` iterations at which a rate is too small, where a larger one gains
+    `min_gain` in fewer. Of 108 healthy programs the slowest had 0.65 left after 400."""
+
+    slow_steps: PositiveInt = 300
+    """Iterations from which on a training on one batch is slow, and not short."""
 
     min_progress: float = Field(6e-4, gt=0, lt=0.1)
     """Share of the way made in a hundred iterations below which a learning rate is tiny: it takes more than 160 000
@@ -206,6 +214,18 @@ class OverfitOneBatch(Rule):
             return (
                 f"{so_far}; with {slower.rate:g} times the learning rate it fell to {slower.last:.4g}",
                 (f"Learning rate too high: take {slower.rate:g} times it, {self._rate(seen, slower.rate)}.",),
+            )
+        faster = seen.best(slower=False)
+        if (
+            not rests  # a deep network may rest at the start, and take off at any rate
+            and left > self.slow
+            and seen.iterations >= self.slow_steps
+            and faster is not None
+            and seen.left(faster.last) < self.min_gain
+        ):
+            return (
+                f"{so_far}; with {faster.rate:g} times the learning rate it fell to {faster.last:.4g}",
+                (f"Learning rate too small: take {faster.rate:g} times it, {self._rate(seen, faster.rate)}, or less.",),
             )
         best = min(seen.trials, key=lambda one: one.lowest, default=None)
         helps = "" if best is None else f"; with {best.rate:g} times the learning rate it fell to {best.lowest:.4g}"

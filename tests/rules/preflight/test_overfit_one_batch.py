@@ -60,6 +60,32 @@ def test_a_rate_is_tiny_when_ten_times_more_does_ten_times_more():
     assert one[0].advice[0].startswith("Learning rate too small")
 
 
+SLOW = {"last": 2.2, "lowest": 2.2, "falls": 0.03, "trials": [{"rate": 100.0, "last": 0.4, "lowest": 0.4}]}
+
+
+def test_a_rate_is_too_small_where_the_training_has_hardly_begun_and_a_larger_one_is_half_way():
+    (one,) = found(**SLOW)
+
+    assert "with 100 times the learning rate it fell to 0.4" in one.message
+    assert one.advice[0].startswith("Learning rate too small: take 100 times it, 0.1,")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"iterations": 200},
+        {"last": 2.0},
+        {"trials": [{"rate": 100.0, "last": 1.5, "lowest": 1.5}]},
+        {"falls": 1e-5},
+        {"rate_begins": 1e-6},
+    ],
+    ids=["little time", "on its way", "no better", "at rest", "warm-up"],
+)
+def test_a_slow_training_is_left_open_where_that_is_not_certain(changed):
+    with pytest.raises(NotApplicable):
+        found(**{**SLOW, **changed})
+
+
 def test_probabilities_that_get_a_second_softmax_have_a_floor_of_their_own():
     one = found(squashed="softmax", n_classes=10, last=1.47, lowest=1.47, function="cross_entropy", accuracy=1.0)
 
