@@ -93,6 +93,21 @@ def test_with_a_loader_models_are_compared_on_samples_that_are_new_to_them():
     assert "simple-model-ahead" in rules_of(row)
 
 
+def test_targets_that_belong_to_other_inputs_are_learned_by_heart_and_not_understood():
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(500, 8, generator=generator)
+    labels = x[:, :4].argmax(1)[torch.randperm(500, generator=generator)]
+    found = {
+        "train": DataLoader(TensorDataset(x[:300], labels[:300]), 20, shuffle=True),
+        "val": DataLoader(TensorDataset(x[300:], labels[300:]), 20),
+    }
+    model = Net()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    row = drilled(model, batch=next(iter(found["train"])), optimizer=optimizer, loaders=found)
+
+    assert (row.status, rules_of(row)) == ("failed", ["uninformative-inputs"])
+
+
 def dead():
     model = Net()
     nn.init.constant_(model.first.bias, -30.0)

@@ -35,7 +35,7 @@ Loss = Callable[[Any, torch.Tensor], torch.Tensor]
 def on_first_samples(subject: Subject, task: Task, seconds: float) -> dict[str, Json] | str:
     """Losses on held-out samples after the same batches: `own`, `linear`, `hidden`, and of a `constant` answer; or why
     there are none. Told as well: `training` (the model's own at the end, on the batches themselves), `steps`,
-    `samples`, and `split`, which the held-out ones are from.
+    `samples`, `unseen`, how many are held out, and `split`, which these are from.
     """
     began = time.monotonic()
     loader = subject.loaders.get("train")
@@ -58,7 +58,9 @@ def on_first_samples(subject: Subject, task: Task, seconds: float) -> dict[str, 
         if steps < _LEAST_STEPS:
             return f"{steps} steps took {time.monotonic() - began:.1f} s"
         own = _measure(subject, loss, inputs, targets, n)
-    told: dict[str, Json] = {"steps": steps, "samples": steps * (subject.batch_size or 1), "split": split}
+    told: dict[str, Json] = {
+        "steps": steps, "samples": steps * (subject.batch_size or 1), "split": split, "unseen": held_out,
+    }  # fmt: skip
     told["training"] = _finite(sum(losses[-_LATE:]) / len(losses[-_LATE:]))
     told |= {"own": _finite(own), "constant": _finite(_constant(whole, n))}
     for name, hidden in (("linear", 0), ("hidden", HIDDEN)):
