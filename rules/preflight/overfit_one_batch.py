@@ -206,10 +206,9 @@ class OverfitOneBatch(Rule):
         slower = seen.best(slower=True)
         rests = self._rests(seen, seen.last, seen.get("falls") or 0.0)
         if (
-            rests
-            and slower is not None
-            and seen.left(slower.last) < self.min_gain * min(1.0, left)
+            slower is not None
             and left > self.min_gain
+            and seen.left(slower.last) < (self.min_gain * min(1.0, left) if rests else self.tolerance)
         ):
             return (
                 f"{so_far}; with {slower.rate:g} times the learning rate it fell to {slower.last:.4g}",

@@ -26,6 +26,10 @@ def _range(**told):
         ({"steepest": 0.4}, False),  # little above where the loss falls fastest
         ({"breaks_at": None}, False),
         ({"breaks_at": None, "own_later": 24.0}, True),  # ten times the first loss says enough alone
+        ({"own": 0.3, "own_later": 4.7}, True),  # near the break, and the loss has doubled
+        ({"own": 0.3, "own_later": 4.5}, False),
+        ({"own": 0.24, "own_later": 4.7}, False),
+        ({"own": 0.3, "own_later": 4.7, "steepest": 0.1}, False),
         ({"own_finite": False, "own_later": None, "own_steps": 3}, True),
     ],
 )

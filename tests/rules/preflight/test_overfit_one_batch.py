@@ -52,6 +52,15 @@ def test_a_lower_rate_that_learns_the_batch_is_the_reason():
     assert "0.1 times it, 0.0001" in one[0].advice[0]
 
 
+def test_a_lower_rate_that_knows_the_batch_is_the_reason_though_the_loss_still_falls():
+    slower = {"rate": 0.1, "last": 0.01, "lowest": 0.01}
+    (one,) = found(last=1.6, lowest=1.5, falls=0.1, trials=[slower])
+
+    assert one.advice[0].startswith("Learning rate too high: take 0.1 times it")
+    with pytest.raises(NotApplicable, match="still falls"):
+        found(last=1.6, lowest=1.5, falls=0.1, trials=[{**slower, "last": 0.7, "lowest": 0.7}])
+
+
 def test_a_rate_is_tiny_when_ten_times_more_does_ten_times_more():
     one = found(
         first=2.3, last=2.299, lowest=2.299, movement=1e-4, trials=[{"rate": 10.0, "last": 2.29, "lowest": 2.29}]
