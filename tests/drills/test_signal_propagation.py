@@ -109,6 +109,18 @@ class Recurrent(nn.Module):
         return self.head(self.recurrent(self.embedding(ids))[0]).transpose(1, 2)
 
 
+class LastState(nn.Module):
+    """Of the two outputs of an LSTM one is not used, and gets no gradient."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.recurrent, self.head = nn.LSTM(8, 16), nn.Linear(16, 10)
+
+    def forward(self, x):
+        return self.head(self.recurrent(x.reshape(len(x), -1, 8).transpose(0, 1))[1][0][-1])
+
+
 class Adapted(nn.Module):
     """A frozen layer with a low-rank adapter, one half of which begins at zero."""
 
@@ -162,6 +174,7 @@ HEALTHY = {
     "convolutions": lambda: (Convolutions(norm=False), CROSS_ENTROPY, (IMAGES, LABELS[:16])),
     "transformer": lambda: (Transformer(), CROSS_ENTROPY, (TOKENS, TOKENS)),
     "tied recurrent": lambda: (Recurrent(), CROSS_ENTROPY, (TOKENS, TOKENS)),
+    "last state": lambda: (LastState(), CROSS_ENTROPY, (VECTORS, LABELS)),
     "adapter": lambda: (Adapted(), CROSS_ENTROPY, (VECTORS, LABELS)),
     "siren": lambda: (mlp(3, Sine, outputs=1), nn.MSELoss(), (VECTORS, VECTORS[:, :1])),
     "generator": lambda: (generator(), lambda output, _: output.square().mean(), (VECTORS, LABELS)),

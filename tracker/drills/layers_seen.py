@@ -109,7 +109,9 @@ class _Watch:
         self.handles.append(module.register_forward_hook(hook, with_kwargs=True))
 
     def taker(self, name: str) -> Any:
-        def take(gradient: torch.Tensor) -> None:
+        def take(gradient: torch.Tensor | None) -> None:
+            if gradient is None:
+                return
             self.seen.reached.add(name)
             if not is_measurable(gradient):
                 return
@@ -142,8 +144,9 @@ class _Watch:
             self._follow(layer, found)
 
     def _follow(self, layer: Layer, output: torch.Tensor) -> None:
-        def read(gradient: torch.Tensor) -> None:
-            if layer.gradient is None and is_measurable(gradient):
+        def read(gradient: torch.Tensor | None) -> None:
+            # Of several outputs of one function, those that are not used get none: of an LSTM whose last state counts.
+            if gradient is not None and layer.gradient is None and is_measurable(gradient):
                 with Aside():
                     layer.gradient = torch.linalg.vector_norm(gradient.detach().float())
 

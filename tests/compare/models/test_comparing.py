@@ -56,6 +56,24 @@ class Two(nn.Module):
         return self.mix(x, y)
 
 
+class LastState(nn.Module):
+    """Of the two outputs of an LSTM one is not used, and gets no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recurrent, self.head = nn.LSTM(4, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.recurrent(x.reshape(4, -1, 4))[1][0][-1])
+
+
+def test_an_output_that_gets_no_gradient_is_passed_over() -> None:
+    found = compare_models(LastState(), LastState(), ROWS[:8])
+
+    assert found.same
+    assert "outputs and gradients agree" in str(found)
+
+
 IDS = torch.randint(0, 20, (2, 5), generator=torch.Generator().manual_seed(1))
 
 

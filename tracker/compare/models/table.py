@@ -33,8 +33,11 @@ def summary(found: ModelComparison) -> str:
         word = _plural("tensor", found.weights)
         said.append(f"{len(found.weights)} {word} not the same, most of all {first.a or first.b}.")
     if not said:
-        layers = f" through {len(found.rows)} layers" if found.rows else ""
-        return f"The same: outputs and gradients agree up to rounding{layers}." if found.rows else "The same."
+        if not found.rows:
+            return "The same."
+        has_gradients = any(row.gradient is not None for row in found.rows)
+        what = "outputs and gradients agree" if has_gradients else "outputs agree (no gradients were compared)"
+        return f"The same: {what} up to rounding through {len(found.rows)} layers."
     return " ".join(said)
 
 

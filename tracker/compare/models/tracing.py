@@ -206,8 +206,10 @@ class _Substitute(torch.autograd.Function):
         return gradient, None
 
 
-def _keeper(into: dict[str, torch.Tensor], path: str) -> Callable[[torch.Tensor], None]:
-    def keep(gradient: torch.Tensor) -> None:
+def _keeper(into: dict[str, torch.Tensor], path: str) -> Callable[[torch.Tensor | None], None]:
+    def keep(gradient: torch.Tensor | None) -> None:
+        if gradient is None:  # of several outputs of one function, this one was not used
+            return
         made = gradient.detach().clone()
         into[path] = into[path] + made if path in into else made
 
