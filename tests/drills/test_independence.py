@@ -365,6 +365,20 @@ def test_an_output_that_ignores_the_inputs_fails(fault):
     assert [one["rule"] for one in found.findings] == ["output-ignores-inputs"]
 
 
+def test_words_that_are_ignored_have_no_gradient_to_go_by():
+    class Ignored(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.out = nn.Embedding(10, 4), nn.Linear(4, 3)
+
+        def forward(self, ids):
+            return self.out(0.0 * self.words(ids).mean(1))
+
+    found = row("inputs-reach", Ignored(), CROSS_ENTROPY, (torch.randint(0, 10, (N, 5)), torch.arange(N) % 3))
+
+    assert [one["rule"] for one in found.findings] == ["output-ignores-inputs"]
+
+
 def test_a_code_that_all_samples_get_at_first_is_no_fault_where_gradients_go_past_it():
     class Coded(nn.Module):
         def __init__(self):

@@ -120,6 +120,14 @@ def waiting(frame: FrameType, optimizer: Any) -> list[Any]:
     return [optimizer, *(o for o in others if not own & parameters_of(o))]
 
 
+def is_heard(optimizer: Any) -> bool:
+    """Whether torch hooks the steps of an optimizer: it does so in the `__init__` of the base class.
+
+    A wrapper that never calls that, such as Accelerate's, may step unheard, through the one that it wraps.
+    """
+    return "_optimizer_step_pre_hooks" in vars(optimizer)
+
+
 def parameters_of(optimizer: Any) -> set[int]:
     """All parameters of an optimizer, by `id`."""
     return {id(p) for group in getattr(optimizer, "param_groups", ()) for p in group["params"]}

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from ..rules.engine.records import Json
+from .optimizers import is_heard
 
 _MOST = 32
 
@@ -28,15 +29,9 @@ class Standing:
         self._found: dict[int, _Standing] = {}
 
     def look(self, optimizers: Iterable[Any], stepped: Collection[int]) -> None:
-        """Notes `optimizers`, without those in `stepped` (by `id`).
-
-        A wrapper that never calls its base's `__init__`, such as Accelerate's, is none: torch hooks `step` there, and
-        whether this one steps would not be seen.
-        """
-        for optimizer in optimizers:
+        """Notes `optimizers`, without those in `stepped` (by `id`), and those of which nobody would know."""
+        for optimizer in filter(is_heard, optimizers):
             key = id(optimizer)
-            if "_optimizer_step_pre_hooks" not in vars(optimizer):
-                continue
             if key not in stepped and len(self._found) < _MOST:
                 held = frozenset(id(p) for group in optimizer.param_groups for p in group["params"])
                 self._found[key] = _Standing(weakref.ref(optimizer), type(optimizer).__name__, held)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 
 from ...frames import user_frames, variables
 from ...journal import JournalReader
+from ...probes.optimizers import is_heard
 from ...rules.engine.gates import profile_of
 from ...rules.engine.replay import replay
 
@@ -24,10 +25,8 @@ def alive(kind: type) -> list[Any]:
 
 
 def optimizers() -> list[Any]:
-    """Every optimizer there is; one that only wraps another, as Accelerate's, and was never set up itself is not."""
-    return [
-        one for one in alive(torch.optim.Optimizer) if "_optimizer_step_pre_hooks" in vars(one) and one.param_groups
-    ]
+    """Every optimizer there is; a wrapper that was never set up itself is not."""
+    return [one for one in alive(torch.optim.Optimizer) if is_heard(one) and one.param_groups]
 
 
 def at_full_rate(found: list[Any]) -> list[Any]:
