@@ -365,6 +365,21 @@ def test_an_output_that_ignores_the_inputs_fails(fault):
     assert [one["rule"] for one in found.findings] == ["output-ignores-inputs"]
 
 
+def test_a_single_number_is_no_input_of_samples():
+    class Counted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.out = nn.Linear(6, 3)
+
+        def forward(self, x, count):
+            return self.out(x)
+
+    given = {"x": torch.randn(N, 6), "count": torch.tensor(16.0)}
+    found = row("inputs-reach", Counted(), lambda output, _: output.pow(2).mean(), given)
+
+    assert (found.status, found.findings) == ("passed", ()), found
+
+
 def test_words_that_are_ignored_have_no_gradient_to_go_by():
     class Ignored(nn.Module):
         def __init__(self):

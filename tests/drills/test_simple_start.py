@@ -93,6 +93,23 @@ def test_with_a_loader_models_are_compared_on_samples_that_are_new_to_them():
     assert "simple-model-ahead" in rules_of(row)
 
 
+def test_a_single_number_beside_the_scores_is_no_output_of_samples():
+    x = torch.randn(260, 8, generator=torch.Generator().manual_seed(1))
+    labels = x[:, :4].argmax(1)
+    found = {
+        "train": DataLoader(TensorDataset(x[:200], labels[:200]), 20, shuffle=True),
+        "val": DataLoader(TensorDataset(x[200:], labels[200:]), 20),
+    }
+    model = Net(lambda scores: {"size": scores.square().mean(), "scores": scores})
+    row = drilled(
+        model, lambda output, targets: functional.cross_entropy(output["scores"], targets),
+        batch=next(iter(found["train"])), optimizer=torch.optim.Adam(model.parameters(), 1e-2), loaders=found,
+    )  # fmt: skip
+
+    assert row.status == "passed", row
+    assert "after 4000 samples, held-out loss" in row.says
+
+
 def test_targets_that_belong_to_other_inputs_are_learned_by_heart_and_not_understood():
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(500, 8, generator=generator)
